@@ -1,0 +1,1 @@
+"""What the services agree on: artifact format, schemas, keys, scripts, store, engine. Imports no service."""

@@ -1,0 +1,242 @@
+"""The artifact: the immutable bundle of one version, and the durable records beside it.
+
+Serving loads nothing but this: no pickle, no scikit-learn, no registry.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from shared import keys
+from shared.profile import Profile
+from shared.signature import Signature
+from shared.store import ObjectNotFound, Store
+
+ONNX, SIGNATURE, PROFILE, GOLDEN, MANIFEST = (
+    "model.onnx",
+    "signature.json",
+    "profile.json",
+    "golden.json",
+    "manifest.json",
+)
+CONTENT = (ONNX, SIGNATURE, PROFILE, GOLDEN)
+MAX_BYTES = 200_000_000  # of one file: larger is a mistake, not a model
+
+
+class ArtifactInvalid(ValueError):
+    """An artifact is incomplete, altered, of a newer format, or does not reproduce its golden rows."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GoldenRow(_Record):
+    """A row with the prediction that scikit-learn gave for it."""
+
+    row: dict[str, float | str | None]
+    prediction: float
+    tolerance: float = 0.0
+    """Largest accepted |difference|: 0 for trees (bit-equal), the proven bound for linear models."""
+
+
+class Golden(_Record):
+    rows: tuple[GoldenRow, ...]
+
+
+class Metrics(_Record):
+    """Of one candidate, in the target's unit (R² has none). `cv_*` are over the folds."""
+
+    train: dict[str, float]
+    cv_mean: dict[str, float]
+    cv_std: dict[str, float]
+    test: dict[str, float]
+
+
+class Manifest(_Record):
+    """What a version is, where it came from, and the digests of its files."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    version: str
+    created_at: AwareDatetime
+    candidate: str
+    """Which entry of `model_building` won the selection."""
+    engine: Literal["onnxruntime"] = "onnxruntime"
+    exactness: Literal["bits", "bound"]
+    """Whether the engine equals scikit-learn bit for bit (trees) or within the proven bound (linear)."""
+    metrics: dict[str, Metrics]
+    selection_metric: str = "rmse"
+    mlflow_run_id: str
+    data_sha256: str
+    params_sha256: str
+    git_commit: str | None
+    libraries: dict[str, str]
+    rows: dict[str, int]
+    """Number of rows: train, test."""
+    parity: dict[str, float | int | str]
+    """What the parity gate compared and found."""
+    drift: dict[str, float | int | str | bool]
+    """`drift` of params.yaml: how the monitor judges this version."""
+    files: dict[str, str]
+    """sha256 of every other file."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified artifact in memory."""
+
+    manifest: Manifest
+    digest: str
+    """sha256 of manifest.json, which names all other digests: it identifies the bundle."""
+    signature: Signature
+    profile: Profile
+    golden: Golden
+    onnx: bytes
+
+
+def seal(directory: Path, fields: Mapping[str, Any]) -> Manifest:
+    """Write manifest.json beside the other files of `directory`, with their digests.
+
+    Args:
+        directory: holds every file of CONTENT.
+        fields: all fields of Manifest but `files`.
+    """
+    files = {name: sha256((directory / name).read_bytes()) for name in CONTENT}
+    manifest = Manifest(**fields, files=files)
+    (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+async def upload(store: Store, directory: Path) -> str:
+    """Put a sealed directory into the store, the manifest last, and return the digest.
+
+    Raises:
+        ObjectExists: this version is there already; versions are immutable.
+    """
+    data = (directory / MANIFEST).read_bytes()
+    manifest = Manifest.model_validate_json(data)
+    prefix = keys.artifact_prefix(manifest.name, manifest.version)
+    for name in (*CONTENT, MANIFEST):
+        await store.put_new(f"{prefix}/{name}", (directory / name).read_bytes())
+    return sha256(data)
+
+
+async def fetch(store: Store, name: str, version: str, digest: str | None = None) -> Artifact:
+    """Read and verify a version.
+
+    Args:
+        digest: of manifest.json, where the caller knows it.
+
+    Raises:
+        ArtifactInvalid: a file is missing, altered or unreadable.
+    """
+    prefix = keys.artifact_prefix(name, version)
+    try:
+        data = await store.get(f"{prefix}/{MANIFEST}")
+        found = sha256(data)
+        if digest is not None and found != digest:
+            raise ArtifactInvalid(f"{name} version {version}: manifest.json has digest {found}, expected {digest}")
+        manifest = Manifest.model_validate_json(data)
+        files = {file: await store.get(f"{prefix}/{file}") for file in CONTENT}
+    except ObjectNotFound as missing:
+        raise ArtifactInvalid(f"{name} version {version}: {missing}") from missing
+    except ValidationError as invalid:
+        raise ArtifactInvalid(f"{name} version {version}: {MANIFEST} is not valid: {invalid}") from invalid
+    return _verified(manifest, found, files)
+
+
+def _verified(manifest: Manifest, digest: str, files: Mapping[str, bytes]) -> Artifact:
+    where = f"{manifest.name} version {manifest.version}"
+    for file, data in files.items():
+        if manifest.files.get(file) != sha256(data):
+            raise ArtifactInvalid(f"{where}: {file} does not have the digest that the manifest states")
+    try:
+        return Artifact(
+            manifest=manifest,
+            digest=digest,
+            signature=Signature.model_validate_json(files[SIGNATURE]),
+            profile=Profile.model_validate_json(files[PROFILE]),
+            golden=Golden.model_validate_json(files[GOLDEN]),
+            onnx=files[ONNX],
+        )
+    except ValidationError as invalid:
+        raise ArtifactInvalid(f"{where}: {invalid}") from invalid
+
+
+async def fetch_manifest(store: Store, name: str, version: str) -> tuple[Manifest, str]:
+    """Read a version's manifest and its digest only. Raises ObjectNotFound."""
+    data = await store.get(f"{keys.artifact_prefix(name, version)}/{MANIFEST}")
+    return Manifest.model_validate_json(data), sha256(data)
+
+
+async def versions(store: Store, name: str) -> list[str]:
+    """Return the versions in the store, oldest first. A directory without manifest is no version."""
+    names = await store.directories(f"models/{name}")
+    found = [v for v in names if await store.exists(f"{keys.artifact_prefix(name, v)}/{MANIFEST}")]
+    return sorted(found, key=lambda version: (not version.isdigit(), int(version) if version.isdigit() else 0, version))
+
+
+class Champion(_Record):
+    """The durable pointer: which version serves. The epoch grows by one with every promotion and rollback."""
+
+    version: str
+    epoch: int
+    digest: str
+
+
+async def read_champion(store: Store, name: str) -> Champion | None:
+    try:
+        return Champion.model_validate_json(await store.get(keys.champion_path(name)))
+    except ObjectNotFound:
+        return None
+
+
+async def write_champion(store: Store, name: str, champion: Champion) -> None:
+    await store.put(keys.champion_path(name), champion.model_dump_json().encode())
+
+
+class HistoryEntry(_Record):
+    """One promotion, rollback or refused attempt at one."""
+
+    at: datetime
+    action: Literal["promoted", "rolled_back", "aborted"]
+    version: str
+    previous: str | None
+    epoch: int | None
+    """The epoch that the change made; None when it was aborted."""
+    reason: str
+    promotion_id: str
+
+
+async def read_history(store: Store, name: str) -> list[HistoryEntry]:
+    """Return every entry, oldest first."""
+    try:
+        lines = (await store.get(keys.history_path(name))).splitlines()
+    except ObjectNotFound:
+        return []
+    return [HistoryEntry.model_validate_json(line) for line in lines if line.strip()]
+
+
+async def append_history(store: Store, name: str, entry: HistoryEntry) -> None:
+    """Add an entry, once per promotion id and action. Only the holder of the promotion lease may call this."""
+    entries = await read_history(store, name)
+    if any((e.promotion_id, e.action) == (entry.promotion_id, entry.action) for e in entries):
+        return
+    lines = [e.model_dump_json() for e in (*entries, entry)]
+    await store.put(keys.history_path(name), ("\n".join(lines) + "\n").encode())
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one JSON text of a value that we hash: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,73 @@
+"""Connections to Redis, and the check that the server can keep what we promise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from shared.settings import CommonSettings
+
+MINIMUM_VERSION = (7, 0)
+UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, OSError)
+"""Raised while the server is away: nobody's fault, try again later."""
+
+
+def connect(settings: CommonSettings) -> Redis:
+    """Return a client that does not connect before its first command.
+
+    It never retries by itself: a retried write whose answer was lost is a second write. Whoever can repeat a command
+    safely does so himself. Timeouts bound every call to 5 s, connecting to 2 s.
+    """
+    return Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        decode_responses=True,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        client_name="tasador",
+    )
+
+
+async def check_server(redis: Redis) -> list[str]:
+    """Return what is wrong with the server's version and configuration, in words that say how to mend it."""
+    info: Mapping[str, Any] = await redis.info("server")
+    # Valkey reports the Redis version it is compatible with under the same name.
+    version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    problems = []
+    if version < MINIMUM_VERSION:
+        problems.append(f"server speaks Redis {info['redis_version']}; 7.0 or Valkey 8 is the minimum")
+    try:
+        found: Mapping[str, str] = await redis.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
+    except ResponseError:
+        return [*problems, "CONFIG GET is not allowed here: durability and eviction could not be checked"]
+    wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+    problems += [f"{name} is {found.get(name)}; set it to {value}" for name, value in wanted.items() if found.get(name) != value]
+    if found.get("maxmemory") == "0":
+        problems.append("maxmemory is not set: without it nothing bounds the server's memory")
+    return problems
+
+
+async def ensure_group(redis: Redis, stream: str, group: str) -> None:
+    """Create a consumer group that starts at the beginning of its stream, if it does not exist.
+
+    FastStream would create it at `$`, and entries added before the first consumer would never be delivered.
+    """
+    try:
+        await redis.xgroup_create(stream, group, id="0", mkstream=True)
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+
+
+async def is_up(redis: Redis) -> bool:
+    try:
+        await redis.ping()
+    except (RedisError, OSError):
+        return False
+    return True

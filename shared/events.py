@@ -1,0 +1,172 @@
+"""Facts that have happened, and commands; each kind has one stream, versioned by name.
+
+Adding an optional field is compatible; anything else is a new version of the stream. Everything may arrive twice, late,
+or after a crash.
+"""
+
+import json
+from datetime import datetime
+from typing import Any, ClassVar, Literal, Self
+from uuid import UUID, uuid4
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from shared.clock import utc_now
+
+
+class Event(BaseModel):
+    """Immutable. Unknown fields are ignored, so that a producer may add one before consumers know it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    stream: ClassVar[str]
+
+    event_id: UUID = Field(default_factory=uuid4)
+    occurred_at: AwareDatetime = Field(default_factory=utc_now)
+
+    def entry(self) -> dict[str, str]:
+        """Return the stream entry: the field that FastStream reads the body from."""
+        return {"__data__": self.model_dump_json()}
+
+    @classmethod
+    def of_entry(cls, fields: dict[str, Any]) -> Self:
+        """Read an event from a stream entry. Raises pydantic.ValidationError or KeyError."""
+        return cls.model_validate_json(fields["__data__"])
+
+
+class PredictionsLogged(Event):
+    """Predictions that a gateway answered, in columns; all of one version.
+
+    `answered_before` counts the rows that the replica had answered before these; together with `rows` it shows a
+    consumer exactly how many rows it missed. `sequence` grows by one per event of a replica.
+    """
+
+    stream: ClassVar[str] = "predictions.logged.v1"
+
+    replica: str
+    sequence: int
+    answered_before: int
+    rows: int
+    model_name: str
+    model_version: str
+    request_id: list[str]
+    index: list[int]
+    """Position of the row in its request; 0 for a single prediction."""
+    mode: list[Literal["single", "batch"]]
+    time: list[float]
+    """When it was answered, Unix seconds."""
+    latency: list[float]
+    """Engine time per row, seconds; a batch's is divided by its rows."""
+    features: list[list[float | None]]
+    """One column per feature in the signature's order, encoded; null is None."""
+    prediction: list[float]
+
+
+class ChunkScored(Event):
+    """A chunk of a job was committed. `counts` is a summary in the profile's bins (shared/profile.py)."""
+
+    stream: ClassVar[str] = "chunk.scored.v1"
+
+    job_id: str
+    chunk: int
+    rows: int
+    failed: int
+    model_name: str
+    model_version: str
+    seconds: float
+    """Engine time of the whole chunk."""
+    counts: dict[str, int]
+
+
+class JobFinished(Event):
+    """A job reached a terminal state."""
+
+    stream: ClassVar[str] = "job.finished.v1"
+
+    job_id: str
+    state: str
+    rows: int
+    failed: int
+
+
+class ModelStaged(Event):
+    """Broadcast: replicas shall load the candidate, check it and send a receipt."""
+
+    stream: ClassVar[str] = "model.staged.v1"
+
+    model_name: str
+    version: str
+    promotion_id: str
+
+
+class ModelPromoted(Event):
+    """Broadcast: the desired version changed. Only wakes the reconciler, which reads the desired state itself."""
+
+    stream: ClassVar[str] = "model.promoted.v1"
+
+    model_name: str
+    version: str
+    epoch: int
+
+
+class RetrainRequested(Event):
+    stream: ClassVar[str] = "retrain.requested.v1"
+
+    operation_id: str
+    reason: str
+
+
+class PromotionRequested(Event):
+    stream: ClassVar[str] = "promotion.requested.v1"
+
+    operation_id: str
+    version: str
+    reason: str
+
+
+class RollbackRequested(Event):
+    stream: ClassVar[str] = "rollback.requested.v1"
+
+    operation_id: str
+    version: str | None = None
+    """None: the version that served before the present one."""
+    reason: str
+
+
+class ReloadRequested(Event):
+    """Replicas shall check the desired version now, and the operation ends when all of them serve it."""
+
+    stream: ClassVar[str] = "reload.requested.v1"
+
+    operation_id: str
+    reason: str
+
+
+Command = RetrainRequested | PromotionRequested | RollbackRequested | ReloadRequested
+BROADCASTS: tuple[type[Event], ...] = (ModelStaged, ModelPromoted)
+BROADCAST_LENGTH = 1000  # entries kept; they only wake
+
+
+class Operation(BaseModel):
+    """What became of a command; kept for a week."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    kind: Literal["retrain", "promote", "rollback", "reload"]
+    state: Literal["queued", "running", "succeeded", "failed"] = "queued"
+    reason: str
+    created_at: datetime = Field(default_factory=utc_now)
+    finished_at: datetime | None = None
+    detail: str = ""
+    """Progress while it runs; what went wrong when it failed."""
+    result: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        return self.state in ("succeeded", "failed")
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump(mode="json"))
+
+
+OPERATION_SECONDS = 7 * 24 * 3600

@@ -1,0 +1,118 @@
+"""Every name that Tasador uses in Redis and in the store, so that nothing is spelled twice."""
+
+from dataclasses import dataclass
+
+SCORERS_GROUP = "scorers"
+TRAINERS_GROUP = "trainers"
+STATS_GROUP = "monitor-stats"  # folds events into windows
+LOG_GROUP = "monitor-log"  # writes the prediction log
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Redis keys of one tenant.
+
+    The tenant is the hash tag: everything one script touches lies in one slot, which keeps Redis Cluster possible.
+    """
+
+    tenant: str = "default"
+
+    def _key(self, *parts: str) -> str:
+        return ":".join(("tasador", f"{{{self.tenant}}}", *parts))
+
+    # --- jobs
+    @property
+    def chunks(self) -> str:
+        """Stream of chunks to score and jobs to finalise: at most a window of entries per job."""
+        return self._key("chunks")
+
+    @property
+    def backlog(self) -> str:
+        """Integer: rows accepted and not yet finished."""
+        return self._key("backlog")
+
+    @property
+    def jobs(self) -> str:
+        """Sorted set of all known job ids, score = creation time in ms."""
+        return self._key("jobs")
+
+    @property
+    def open_jobs(self) -> str:
+        """Set of the ids of jobs that have not reached a terminal state."""
+        return self._key("jobs", "open")
+
+    def job(self, job_id: str) -> str:
+        return self._key("job", job_id)
+
+    def parts(self, job_id: str) -> str:
+        """Hash: chunk number → committed part (JSON)."""
+        return self._key("job", job_id, "parts")
+
+    def idempotency(self, key: str) -> str:
+        return self._key("idempotency", key)
+
+    @property
+    def dead_letters(self) -> str:
+        """Stream of what was given up, with the reason."""
+        return self._key("dead")
+
+    # --- models and replicas
+    def model(self, name: str) -> str:
+        """Hash: the desired version, its epoch and digest, and the candidate of a promotion under way."""
+        return self._key("model", name)
+
+    def receipts(self, promotion_id: str) -> str:
+        """Hash: replica → receipt (JSON) on the candidate of one promotion."""
+        return self._key("promotion", promotion_id, "receipts")
+
+    @property
+    def replicas(self) -> str:
+        """Set of `<service>:<id>`; a member whose key has expired is gone."""
+        return self._key("replicas")
+
+    def replica(self, service: str, replica_id: str) -> str:
+        return self._key("replica", service, replica_id)
+
+    def operation(self, operation_id: str) -> str:
+        return self._key("operation", operation_id)
+
+    def lease(self, what: str) -> str:
+        return self._key("lease", what)
+
+    # --- events and commands
+    def stream(self, kind: str) -> str:
+        """The stream of one kind of event, e.g. `predictions.logged.v1`."""
+        return self._key("events", kind)
+
+    # --- monitor
+    def bucket(self, model: str, version: str, minute: int) -> str:
+        """Hash of counters of one minute (Unix time // 60) of one version."""
+        return self._key("bucket", model, version, str(minute))
+
+    def buckets(self, model: str, version: str) -> str:
+        """Sorted set of the minutes that have a bucket."""
+        return self._key("buckets", model, version)
+
+    def received(self, what: str) -> str:
+        """Hash: producing replica → last sequence and rows received, against duplicates."""
+        return self._key("received", what)
+
+
+def artifact_prefix(name: str, version: str) -> str:
+    return f"models/{name}/{version}"
+
+
+def champion_path(name: str) -> str:
+    return f"models/{name}/champion.json"
+
+
+def promotion_path(name: str) -> str:
+    return f"models/{name}/promotion.json"
+
+
+def history_path(name: str) -> str:
+    return f"models/{name}/history.jsonl"
+
+
+def job_path(job_id: str, name: str = "job.json") -> str:
+    return f"jobs/{job_id}/{name}"

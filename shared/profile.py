@@ -1,0 +1,170 @@
+"""The profile: binned reference distributions, and summaries of live data in the same bins.
+
+A summary is a flat mapping of counter names to integers. Merging is addition, key by key, in any order and with any
+grouping, so windows, replicas and restarts are exact; Redis can do it (HINCRBY).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from shared.signature import Signature
+
+MAX_BINS = 10
+PREDICTION = "prediction"
+
+_SCALE = 1 << 20  # fixed point of a sum of standardised values
+_SQUARE_SCALE = 1 << 16
+_MAX_STANDARDISED = 1000.0  # values farther out count as this far: 1e9 of them still fit 64 bits
+
+
+class ColumnProfile(BaseModel):
+    """Reference distribution of one feature or of the prediction.
+
+    Bin i of a number holds `edges[i-1] < x <= edges[i]`, the first and last bin being open. Bin i of a category is its
+    code; the last bin counts unknown ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    edges: tuple[float, ...] = ()
+    counts: tuple[int, ...]
+    nulls: int
+    n: int
+    """All values, nulls included."""
+    mean: float | None
+    """Of the values that are not null; None for categories."""
+    std: float | None
+    """Sample standard deviation (n - 1)."""
+
+    def bins(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the bin of each value that is not null."""
+        if self.kind == "numeric":
+            return np.searchsorted(np.asarray(self.edges), values, side="left").astype(np.int64)
+        unknown = len(self.counts) - 1
+        return np.where(values < 0, unknown, values).astype(np.int64)
+
+    def standardised(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (x - mean) / std, limited to ±1000."""
+        z = (values - (self.mean or 0.0)) / (self.std or 1.0)
+        return np.clip(z, -_MAX_STANDARDISED, _MAX_STANDARDISED)
+
+
+class Profile(BaseModel):
+    """The reference of one version: every feature over all rows of the data, the prediction over out-of-fold ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    features: tuple[ColumnProfile, ...]
+    prediction: ColumnProfile
+
+    @property
+    def columns(self) -> tuple[ColumnProfile, ...]:
+        return (*self.features, self.prediction)
+
+
+def build_profile(signature: Signature, x: NDArray[np.float64], predictions: NDArray[np.float64]) -> Profile:
+    """Build the reference from encoded rows, shape (n, F), and out-of-fold predictions, shape (m,)."""
+    features = [
+        _numeric(f.name, x[:, i]) if f.kind == "numeric" else _categorical(f.name, x[:, i], len(f.categories))
+        for i, f in enumerate(signature.features)
+    ]
+    return Profile(features=tuple(features), prediction=_numeric(PREDICTION, predictions))
+
+
+def _numeric(name: str, column: NDArray[np.float64]) -> ColumnProfile:
+    values = column[~np.isnan(column)]
+    edges = _edges(values)
+    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    return ColumnProfile(
+        name=name,
+        kind="numeric",
+        edges=tuple(edges.tolist()),
+        counts=tuple(counts.tolist()),
+        nulls=len(column) - len(values),
+        n=len(column),
+        mean=float(values.mean()) if len(values) else None,
+        std=float(values.std(ddof=1)) if len(values) > 1 else None,
+    )
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inner edges at the deciles; fewer where values repeat. The maximum is no edge: nothing would lie above it."""
+    if len(values) == 0:
+        return np.empty(0)
+    deciles = np.quantile(values, np.arange(1, MAX_BINS) / MAX_BINS, method="inverted_cdf")
+    edges: NDArray[np.float64] = np.unique(deciles)
+    return edges[edges < values.max()]
+
+
+def _categorical(name: str, column: NDArray[np.float64], categories: int) -> ColumnProfile:
+    values = column[~np.isnan(column)]
+    codes = np.where(values < 0, categories, values).astype(np.int64)
+    counts = np.bincount(codes, minlength=categories + 1)
+    nulls = len(column) - len(values)
+    return ColumnProfile(
+        name=name, kind="categorical", counts=tuple(counts.tolist()), nulls=nulls, n=len(column), mean=None, std=None
+    )
+
+
+Summary = dict[str, int]
+
+
+def summarise(profile: Profile, x: NDArray[np.float64], predictions: NDArray[np.float64]) -> Summary:
+    """Count encoded rows, shape (n, F), and their predictions, shape (n,), in the profile's bins.
+
+    Counters: `n`; per column c (feature position, or `p` for the prediction) `c:<bin>`, `c:null`, `c:s1` and `c:s2` (sum
+    and sum of squares of standardised values in fixed point). Zeros are left out.
+    """
+    summary: Summary = {"n": len(x)}
+    for i, column in enumerate(profile.features):
+        _count(summary, str(i), column, x[:, i])
+    _count(summary, "p", profile.prediction, predictions)
+    return summary
+
+
+def _count(summary: Summary, prefix: str, column: ColumnProfile, values: NDArray[np.float64]) -> None:
+    present = values[~np.isnan(values)]
+    for index, count in enumerate(np.bincount(column.bins(present)).tolist()):
+        if count:
+            summary[f"{prefix}:{index}"] = count
+    if len(present) < len(values):
+        summary[f"{prefix}:null"] = len(values) - len(present)
+    if column.kind == "numeric":
+        z = column.standardised(present)
+        summary[f"{prefix}:s1"] = int(np.rint(z * _SCALE).astype(np.int64).sum())
+        summary[f"{prefix}:s2"] = int(np.rint(z * z * _SQUARE_SCALE).astype(np.int64).sum())
+
+
+def merge(summaries: Iterable[Mapping[str, int]]) -> Summary:
+    """Add summaries key by key."""
+    total: Summary = {}
+    for summary in summaries:
+        for key, count in summary.items():
+            total[key] = total.get(key, 0) + count
+    return total
+
+
+def column_counts(summary: Mapping[str, int], prefix: str, column: ColumnProfile) -> tuple[NDArray[np.int64], int]:
+    """Return (counts per bin, nulls) of one column of a summary."""
+    counts: Sequence[int] = [summary.get(f"{prefix}:{i}", 0) for i in range(len(column.counts))]
+    return np.asarray(counts, np.int64), summary.get(f"{prefix}:null", 0)
+
+
+def column_moments(summary: Mapping[str, int], prefix: str, column: ColumnProfile) -> tuple[float, float] | None:
+    """Return (mean, standard deviation) of a numeric column of a summary, in its unit; None without values."""
+    counts, _ = column_counts(summary, prefix, column)
+    n = int(counts.sum())
+    if column.kind != "numeric" or n == 0:
+        return None
+    mean = summary.get(f"{prefix}:s1", 0) / _SCALE / n
+    square = summary.get(f"{prefix}:s2", 0) / _SQUARE_SCALE / n
+    variance = max(0.0, square - mean * mean) * (n / (n - 1) if n > 1 else 0.0)
+    scale = column.std or 1.0
+    return (column.mean or 0.0) + mean * scale, float(np.sqrt(variance)) * scale

@@ -1,0 +1,157 @@
+"""Where and how Tasador runs: environment > tasador.toml > the running stack > defaults.
+
+What changes the model or how it is judged is in params.yaml instead. Each service adds its own fields, named after it
+(`gateway_port`), in its `settings.py`; the variable of a field is its name in capitals after `TASADOR_`.
+"""
+
+import json
+import os
+import socket
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "TASADOR_"
+SERVICES = ("gateway", "scorer", "trainer", "monitor")
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository: what relative paths in settings are relative to."""
+
+_STACK_FIELDS = ("redis_url", "store_url", "mlflow_uri", "model_name")
+
+
+class SettingsInvalid(ValueError):
+    """A setting is unknown or does not fit; the message says which, and where it came from."""
+
+
+class RunningStack(PydanticBaseSettingsSource):
+    """Addresses of the local stack that runs now, so that a replica started by hand joins it."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # the base class wants it; __call__ answers for all fields at once
+
+    def __call__(self) -> dict[str, Any]:
+        state = _path(self.current_state.get("state_dir") or ROOT / ".tasador")
+        try:
+            stack = json.loads((state / "stack.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return {name: stack[name] for name in _STACK_FIELDS if stack.get(name)}
+
+
+class CommonSettings(BaseSettings):
+    """What every service needs to know."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, validate_default=True
+    )
+
+    state_dir: Path = Field(ROOT / ".tasador", description="Everything the local stack keeps; deleting it is a clean start.")
+    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis 7 or Valkey 8.")
+    store_url: str = Field("", description="Artifacts, jobs, prediction log: file:///… or s3://…; default <state_dir>/store.")
+    mlflow_uri: str = Field("", description="MLflow tracking URI; default SQLite in <state_dir>/mlflow.")
+    params_path: Path = Field(ROOT / "params.yaml", description="What changes the model or how it is judged.")
+    model_name: str = Field("", description="Which model to serve; default `model.name` of params.yaml.")
+    tenant: str = Field("default", pattern=r"^[A-Za-z0-9_-]+$", description="Prefix of all keys in Redis.")
+    replica_id: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}",
+        description="Name of this process, unique per start.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON.")
+    announce_seconds: PositiveFloat = Field(1.0, description="How often a replica says that it lives.")
+    presence_seconds: PositiveInt = Field(6, description="Silent for longer, a replica counts as gone.")
+    poll_seconds: PositiveFloat = Field(2.0, description="How often replicas look for the desired version without being told.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = _OwnFields(settings_cls, toml_file=config_file())
+        return init_settings, env_settings, file, RunningStack(settings_cls)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the settings, with the derived defaults filled in.
+
+        Raises:
+            SettingsInvalid: naming the variable or key, and what is wrong with it.
+        """
+        _refuse_unknown_variables(cls)
+        try:
+            settings = cls(**overrides)
+            return settings.model_copy(update=settings._derived())
+        except ValidationError as invalid:
+            lines = [f"{_variable(e['loc'])}: {e['msg']}" for e in invalid.errors(include_input=False)]
+            raise SettingsInvalid("\n".join(lines)) from None  # the original would print values, secrets included
+
+    def _derived(self) -> dict[str, Any]:
+        state = _path(self.state_dir)
+        params = _path(self.params_path)
+        return {
+            "state_dir": state,
+            "params_path": params,
+            "store_url": self.store_url or (state / "store").as_uri(),
+            "mlflow_uri": self.mlflow_uri or f"sqlite:///{state / 'mlflow' / 'mlflow.db'}",
+            "model_name": self.model_name or _model_name(params),
+        }
+
+
+class _OwnFields(TomlConfigSettingsSource):
+    """tasador.toml, less the keys that belong to other services."""
+
+    def __call__(self) -> dict[str, Any]:
+        own = self.settings_cls.model_fields
+        return {key: value for key, value in super().__call__().items() if key in own or not _of_a_service(key)}
+
+
+def config_file() -> Path:
+    """Return the configuration file: TASADOR_CONFIG, or tasador.toml in the repository; it need not exist."""
+    return _path(os.environ.get(f"{PREFIX}CONFIG") or ROOT / "tasador.toml")
+
+
+def _path(path: str | Path) -> Path:
+    return (ROOT / Path(path).expanduser()).resolve()
+
+
+def _of_a_service(name: str) -> bool:
+    return name.lower().split("_", 1)[0] in SERVICES
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return PREFIX + str(location[0]).upper() if location else "settings"
+
+
+def _refuse_unknown_variables(cls: type[BaseSettings]) -> None:
+    """A misspelt variable would otherwise be silently without effect."""
+    known = {PREFIX + name.upper() for name in cls.model_fields} | {f"{PREFIX}CONFIG"}
+    for variable in os.environ:
+        name = variable.removeprefix(PREFIX)
+        ours = variable.startswith(PREFIX)
+        own_service = cls.__name__.removesuffix("Settings").lower()
+        if ours and variable not in known and (not _of_a_service(name) or name.lower().startswith(own_service + "_")):
+            raise SettingsInvalid(f"{variable} is no setting; `tasador config show` lists them all")
+
+
+def _model_name(params: Path) -> str:
+    try:
+        name = (yaml.safe_load(params.read_text()) or {})["model"]["name"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        raise SettingsInvalid(
+            f"cannot tell which model to serve: set {PREFIX}MODEL_NAME, or `model.name` in {params}"
+        ) from None
+    return str(name)

@@ -1,0 +1,184 @@
+"""The store: durable objects under string keys, on local disk or S3, behind one async API.
+
+obstore does the work, except for writes to local disk: it neither fsyncs nor lets us say when to, and the protocol of
+`docs/architecture.md` needs an object to be on disk before Redis hears of it.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore, from_url
+
+_TEMPORARY = ".tmp-"  # prefix of files being written; never a key
+
+
+class ObjectNotFound(KeyError):
+    """There is no object under this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"the store has no object {self.key!r}"
+
+
+class ObjectExists(ValueError):
+    """An object that must be written once is there already."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the store already has an object {key!r}")
+        self.key = key
+
+
+class Store:
+    """Objects under `/`-separated keys. An object is written whole or not at all, and is durable when a put returns."""
+
+    def __init__(self, url: str, backend: Any, root: Path | None) -> None:
+        self.url = url
+        self._backend = backend
+        self._root = root
+
+    @classmethod
+    def open(cls, url: str) -> "Store":
+        """Open `file:///path` (created if missing) or any URL obstore knows (`s3://bucket/prefix`, …)."""
+        parts = urlparse(url)
+        if parts.scheme != "file":
+            return cls(url, from_url(url), None)
+        root = Path(unquote(parts.path))
+        root.mkdir(parents=True, exist_ok=True)
+        return cls(url, LocalStore(str(root)), root)
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write or replace an object."""
+        if self._root is None:
+            await obstore.put_async(self._backend, key, data)
+        else:
+            await asyncio.to_thread(_write_local, self._root / key, data, replace=True)
+
+    async def put_new(self, key: str, data: bytes) -> None:
+        """Write an object that must not exist.
+
+        Raises:
+            ObjectExists: there is one under this key; it is left as it was.
+        """
+        try:
+            if self._root is None:
+                await obstore.put_async(self._backend, key, data, mode="create")
+            else:
+                await asyncio.to_thread(_write_local, self._root / key, data, replace=False)
+        except (FileExistsError, AlreadyExistsError) as exists:
+            raise ObjectExists(key) from exists
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """Write or replace an object from a file, without reading it into memory."""
+        if self._root is None:
+            with path.open("rb") as source:
+                await obstore.put_async(self._backend, key, source)
+        else:
+            await asyncio.to_thread(_copy_local, self._root / key, path)
+
+    async def get(self, key: str) -> bytes:
+        """Read a whole object. Raises ObjectNotFound."""
+        try:
+            result = await obstore.get_async(self._backend, key)
+            return bytes(await result.bytes_async())
+        except FileNotFoundError as missing:
+            raise ObjectNotFound(key) from missing
+
+    async def get_range(self, key: str, start: int, end: int) -> bytes:
+        """Read bytes [start, end) of an object. Raises ObjectNotFound."""
+        try:
+            return bytes(await obstore.get_range_async(self._backend, key, start=start, end=end))
+        except FileNotFoundError as missing:
+            raise ObjectNotFound(key) from missing
+
+    async def exists(self, key: str) -> bool:
+        try:
+            await obstore.head_async(self._backend, key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the keys of all objects below `prefix/`, in no order."""
+        async for batch in obstore.list(self._backend, prefix.rstrip("/") + "/"):
+            for entry in batch:
+                if _TEMPORARY not in entry["path"]:
+                    yield entry["path"]
+
+    async def directories(self, prefix: str) -> Sequence[str]:
+        """Return the names directly below `prefix/` that have objects of their own."""
+        found = await obstore.list_with_delimiter_async(self._backend, prefix.rstrip("/") + "/")
+        return [path.rstrip("/").rsplit("/", 1)[-1] for path in found["common_prefixes"]]
+
+    async def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        try:
+            await obstore.delete_async(self._backend, key)
+        except FileNotFoundError:
+            return
+
+
+def _write_local(path: Path, data: bytes, *, replace: bool) -> None:
+    with _new_local(path, replace=replace) as file:
+        file.write(data)
+
+
+def _copy_local(path: Path, source: Path) -> None:
+    with _new_local(path, replace=True) as file, source.open("rb") as data:
+        while block := data.read(1 << 20):
+            file.write(block)
+
+
+class _new_local:  # noqa: N801 - used as a context manager function
+    """A file that appears under `path` whole and synced when the block ends, or not at all."""
+
+    def __init__(self, path: Path, *, replace: bool) -> None:
+        self._path, self._replace = path, replace
+
+    def __enter__(self) -> Any:
+        _make_directories(self._path.parent)
+        handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._path.parent)
+        self._name = Path(name)
+        self._file = os.fdopen(handle, "wb")
+        return self._file
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                if self._replace:
+                    self._name.replace(self._path)
+                else:
+                    os.link(self._name, self._path)  # unlike rename, fails if the name is taken
+        finally:
+            self._file.close()
+            self._name.unlink(missing_ok=True)
+        if error is None:
+            _sync_directory(self._path.parent)
+
+
+def _make_directories(path: Path) -> None:
+    """Create missing directories and sync each parent, so that a power cut cannot lose the new entry."""
+    if path.is_dir():
+        return
+    _make_directories(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
