@@ -1,6 +1,5 @@
 """Connections to Redis, and the check that the server can keep what we promise."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -36,18 +35,20 @@ def connect(settings: CommonSettings) -> Redis:
 
 async def check_server(redis: Redis) -> list[str]:
     """Return what is wrong with the server's version and configuration, in words that say how to mend it."""
-    info: Mapping[str, Any] = await redis.info("server")
+    info: Any = await redis.info("server")
     # Valkey reports the Redis version it is compatible with under the same name.
     version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
     problems = []
     if version < MINIMUM_VERSION:
         problems.append(f"server speaks Redis {info['redis_version']}; 7.0 or Valkey 8 is the minimum")
     try:
-        found: Mapping[str, str] = await redis.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
+        found: Any = await redis.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
     except ResponseError:
         return [*problems, "CONFIG GET is not allowed here: durability and eviction could not be checked"]
     wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
-    problems += [f"{name} is {found.get(name)}; set it to {value}" for name, value in wanted.items() if found.get(name) != value]
+    problems += [
+        f"{name} is {found.get(name)}; set it to {value}" for name, value in wanted.items() if found.get(name) != value
+    ]
     if found.get("maxmemory") == "0":
         problems.append("maxmemory is not set: without it nothing bounds the server's memory")
     return problems

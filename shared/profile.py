@@ -109,7 +109,13 @@ def _categorical(name: str, column: NDArray[np.float64], categories: int) -> Col
     counts = np.bincount(codes, minlength=categories + 1)
     nulls = len(column) - len(values)
     return ColumnProfile(
-        name=name, kind="categorical", counts=tuple(counts.tolist()), nulls=nulls, n=len(column), mean=None, std=None
+        name=name,
+        kind="categorical",
+        counts=tuple(counts.tolist()),
+        nulls=nulls,
+        n=len(column),
+        mean=None,
+        std=None,
     )
 
 
@@ -119,8 +125,8 @@ Summary = dict[str, int]
 def summarise(profile: Profile, x: NDArray[np.float64], predictions: NDArray[np.float64]) -> Summary:
     """Count encoded rows, shape (n, F), and their predictions, shape (n,), in the profile's bins.
 
-    Counters: `n`; per column c (feature position, or `p` for the prediction) `c:<bin>`, `c:null`, `c:s1` and `c:s2` (sum
-    and sum of squares of standardised values in fixed point). Zeros are left out.
+    Counters: `n`; per column c (feature position, or `p` for the prediction) `c:<bin>`, `c:null`, `c:s1` and `c:s2`
+    (sum and sum of squares of standardised values in fixed point). Zeros are left out.
     """
     summary: Summary = {"n": len(x)}
     for i, column in enumerate(profile.features):

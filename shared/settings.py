@@ -55,9 +55,13 @@ class CommonSettings(BaseSettings):
         env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, validate_default=True
     )
 
-    state_dir: Path = Field(ROOT / ".tasador", description="Everything the local stack keeps; deleting it is a clean start.")
+    state_dir: Path = Field(
+        ROOT / ".tasador", description="Everything the local stack keeps; deleting it is a clean start."
+    )
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis 7 or Valkey 8.")
-    store_url: str = Field("", description="Artifacts, jobs, prediction log: file:///… or s3://…; default <state_dir>/store.")
+    store_url: str = Field(
+        "", description="Artifacts, jobs, prediction log: file:///… or s3://…; default <state_dir>/store."
+    )
     mlflow_uri: str = Field("", description="MLflow tracking URI; default SQLite in <state_dir>/mlflow.")
     params_path: Path = Field(ROOT / "params.yaml", description="What changes the model or how it is judged.")
     model_name: str = Field("", description="Which model to serve; default `model.name` of params.yaml.")
@@ -67,10 +71,16 @@ class CommonSettings(BaseSettings):
         description="Name of this process, unique per start.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
-    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, else JSON."
+    )
     announce_seconds: PositiveFloat = Field(1.0, description="How often a replica says that it lives.")
     presence_seconds: PositiveInt = Field(6, description="Silent for longer, a replica counts as gone.")
-    poll_seconds: PositiveFloat = Field(2.0, description="How often replicas look for the desired version without being told.")
+    poll_seconds: PositiveFloat = Field(
+        2.0, description="How often replicas look for the desired version without being told."
+    )
+
+    models_in_memory: PositiveInt = Field(3, description="Versions a gateway or scorer keeps loaded.")
 
     @classmethod
     def settings_customise_sources(
@@ -78,8 +88,8 @@ class CommonSettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = _OwnFields(settings_cls, toml_file=config_file())
         return init_settings, env_settings, file, RunningStack(settings_cls)

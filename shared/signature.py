@@ -20,7 +20,15 @@ NULL_TEXTS = frozenset({"", "NA", "N/A", "null", "NULL", "#N/A"})
 """What means null in formats that hold only text (CSV), when data is loaded for training and when it is scored."""
 
 Code = Literal[
-    "missing", "null", "not_a_number", "not_finite", "unknown_category", "wrong_type", "malformed", "poison", "unknown_field"
+    "missing",
+    "null",
+    "not_a_number",
+    "not_finite",
+    "unknown_category",
+    "wrong_type",
+    "malformed",
+    "poison",
+    "unknown_field",
 ]
 Link = Literal["identity", "expit", "softmax", "exp"]
 
@@ -97,14 +105,14 @@ class Signature(BaseModel):
 
 
 def _decoded(feature: Feature, value: float) -> float | str | None:
-    if value != value:
+    if math.isnan(value):
         return None
     if feature.kind == "numeric":
         return value
     return feature.categories[int(value)] if value >= 0 else None
 
 
-class _Bad(Exception):  # noqa: N818
+class _Bad(Exception):
     def __init__(self, code: Code, detail: str) -> None:
         self.code: Code = code
         self.detail = detail

@@ -1,0 +1,138 @@
+"""Replicas: every running process announces itself in Redis with a key that expires."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.clock import utc_now
+from shared.keys import Keys
+from shared.settings import CommonSettings
+from shared.telemetry import get_logger
+
+SERVING = ("gateway", "scorer")
+"""Services that load models, and whose replicas must agree to a promotion."""
+
+log = get_logger(__name__)
+
+
+class ReplicaInfo(BaseModel):
+    """What a replica says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    service: str
+    id: str
+    pid: int
+    address: str = ""
+    """Base URL of its health and metrics."""
+    version: str | None = None
+    epoch: int | None = None
+    state: str = "starting"
+    """starting, ready, draining; training in the trainer."""
+    detail: str = ""
+    error: str | None = None
+    seen_at: AwareDatetime
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Figures of the service: in-flight, rows/s."""
+
+    @property
+    def member(self) -> str:
+        return f"{self.service}:{self.id}"
+
+
+class Replica:
+    """This process, as others see it. Set the attributes; they are announced within a second."""
+
+    def __init__(self, service: str, settings: CommonSettings, redis: Redis) -> None:
+        self.service = service
+        self.id = settings.replica_id
+        self.address = ""
+        self.version: str | None = None
+        self.epoch: int | None = None
+        self.state = "starting"
+        self.detail = ""
+        self.error: str | None = None
+        self.extra: dict[str, Any] = {}
+        self.redis_up = False
+        """Whether the last announcement reached Redis."""
+        self._redis = redis
+        self._keys = Keys(settings.tenant)
+        self._interval = settings.announce_seconds
+        self._presence = settings.presence_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def member(self) -> str:
+        return f"{self.service}:{self.id}"
+
+    def info(self) -> ReplicaInfo:
+        return ReplicaInfo(
+            service=self.service,
+            id=self.id,
+            pid=os.getpid(),
+            address=self.address,
+            version=self.version,
+            epoch=self.epoch,
+            state=self.state,
+            detail=self.detail,
+            error=self.error,
+            seen_at=utc_now(),
+            extra=self.extra,
+        )
+
+    async def announce(self) -> None:
+        """Say now what would otherwise be said within a second. Never raises for a server that is away."""
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                key = self._keys.replica(self.service, self.id)
+                pipe.set(key, self.info().model_dump_json(), ex=self._presence)
+                pipe.sadd(self._keys.replicas, self.member)
+                await pipe.execute()
+        except (RedisError, OSError) as error:
+            if self.redis_up:
+                log.warning("redis is away", error=str(error))
+            self.redis_up = False
+        else:
+            self.redis_up = True
+
+    async def __aenter__(self) -> Self:
+        await self.announce()
+        self._task = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        with suppress(RedisError, OSError):
+            await self._redis.delete(self._keys.replica(self.service, self.id))
+            await self._redis.srem(self._keys.replicas, self.member)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            await self.announce()
+
+
+async def live_replicas(redis: Redis, keys: Keys, services: Sequence[str] | None = None) -> list[ReplicaInfo]:
+    """Return the replicas whose announcement has not expired, ordered by service and id."""
+    members: list[Any] = sorted(await redis.smembers(keys.replicas))
+    if not members:
+        return []
+    names = [keys.replica(*member.split(":", 1)) for member in members]
+    found: list[ReplicaInfo] = []
+    gone: list[str] = []
+    for member, text in zip(members, await redis.mget(names), strict=True):
+        if text is None:
+            gone.append(member)
+            continue
+        with suppress(ValidationError):
+            found.append(ReplicaInfo.model_validate_json(text))
+    if gone:
+        await redis.srem(keys.replicas, *gone)
+    return [replica for replica in found if services is None or replica.service in services]
