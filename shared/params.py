@@ -1,6 +1,6 @@
-"""`params.yaml`: what changes the model, or how it is judged. Read by the trainer; serving gets what it needs in the artifact.
+"""`params.yaml`: what changes the model, or how it is judged. Where and how things run is in the settings.
 
-Where and how things run is not here but in the settings.
+Only the trainer reads it; serving and monitoring get what they need in the artifact.
 """
 
 import difflib
@@ -31,7 +31,7 @@ class ParamsInvalid(ValueError):
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ModelParams(Section):
