@@ -1,0 +1,189 @@
+"""Everything the gateway answers when it cannot do what was asked: one table, one shape (RFC 9457).
+
+Raise `Problem` with a slug of `KINDS`; the status and the title come from there. `type` is `/problems/<slug>`, which is a
+page that says what to do. A slug is never renamed: clients switch on it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from shared.signature import FieldError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all problems of one slug share."""
+
+    status: int
+    title: str
+    advice: str
+    """What the caller can do, for the page and the docs."""
+
+
+KINDS: Mapping[str, Kind] = {
+    "malformed-body": Kind(
+        400,
+        "The body cannot be read",
+        "Send one complete document of the stated media type. JSON is UTF-8, without a byte order mark; NaN, Infinity, "
+        "comments and trailing commas are not JSON. `detail` names the line and column.",
+    ),
+    "malformed-request": Kind(400, "The request cannot be read", "Correct the header that `detail` names."),
+    "not-found": Kind(404, "There is no such resource", "Check the path; `/docs` lists every route."),
+    "version-not-found": Kind(
+        404, "There is no such version of the model", "`GET /models` lists the versions that can be served."
+    ),
+    "operation-not-found": Kind(
+        404,
+        "There is no such operation",
+        "Operations are kept for a week. Follow the `Location` of the 202 answer as it is.",
+    ),
+    "job-not-found": Kind(
+        404, "There is no such job", "No job with this id was ever accepted here. `GET /jobs` lists those that were."
+    ),
+    "method-not-allowed": Kind(
+        405, "The resource does not support this method", "The `Allow` header names those it does."
+    ),
+    "not-acceptable": Kind(
+        406,
+        "None of the accepted formats is available",
+        "Name one of the formats in `detail` in `Accept`, or leave it out.",
+    ),
+    "conflict": Kind(
+        409, "The present state does not allow this", "`detail` says what stands in the way; look again and repeat."
+    ),
+    "job-gone": Kind(
+        410,
+        "The job is past its retention",
+        "The job existed, and its results were removed as configured. Submit it again.",
+    ),
+    "payload-too-large": Kind(
+        413, "The body is too large", "Send less at once; many rows belong to `POST /jobs`. `detail` names the limit."
+    ),
+    "too-many-rows": Kind(
+        413,
+        "The table has too many rows",
+        "Submit it to `POST /jobs`, or in several requests. `detail` names the limit.",
+    ),
+    "unsupported-media-type": Kind(
+        415,
+        "The body has a media type that is not read here",
+        "Set `Content-Type` to one that `detail` names, and send the body in that format.",
+    ),
+    "invalid-row": Kind(
+        422,
+        "The row does not fit the model",
+        "`errors` names every bad field: `pointer` is a JSON pointer into the body. `GET /model/info` and `/docs` show "
+        "what the model expects.",
+    ),
+    "invalid-body": Kind(
+        422, "The body does not have the expected shape", "Compare it with the schema of this route in `/docs`."
+    ),
+    "invalid-parameter": Kind(
+        422,
+        "A parameter is not valid",
+        "`errors` names each one: `pointer` is `#/query/<name>`, `#/path/<name>` or `#/header/<name>`.",
+    ),
+    "empty-table": Kind(422, "The table has no rows", "Send at least one row."),
+    "missing-column": Kind(
+        422,
+        "The table lacks a column that the model needs",
+        "Add the columns that `errors` names; their order is free.",
+    ),
+    "idempotency-mismatch": Kind(
+        422,
+        "The idempotency key was used with another body",
+        "Use a new `Idempotency-Key` for a new request, and the same one only to repeat the same request.",
+    ),
+    "over-quota": Kind(
+        429, "Too much work is waiting", "Wait as long as `Retry-After` says, then submit again. Nothing was accepted."
+    ),
+    "internal-error": Kind(
+        500,
+        "The service has failed",
+        "This is our fault. The log has the cause under the `request_id`; repeating a prediction is safe.",
+    ),
+    "no-model": Kind(
+        503,
+        "There is no model to answer with",
+        "No version was trained and promoted yet, or it does not load here. `/health` says more. Try again later.",
+    ),
+    "redis-unavailable": Kind(
+        503,
+        "The queue cannot be reached",
+        "Predictions go on meanwhile. Jobs and admin commands are accepted again as soon as Redis is back.",
+    ),
+    "store-unavailable": Kind(
+        503, "The store cannot be reached", "Predictions go on meanwhile. Try again as `Retry-After` says."
+    ),
+    "overloaded": Kind(503, "The gateway has too much to do", "Wait as long as `Retry-After` says, or add a gateway."),
+}
+
+
+@dataclass(frozen=True)
+class ErrorItem:
+    """One thing that is wrong, and where."""
+
+    pointer: str
+    """JSON pointer into the body; "" is the body as a whole."""
+    code: str
+    detail: str
+
+
+class Problem(Exception):
+    """The request ends with this problem.
+
+    Args:
+        slug: of `KINDS`.
+        detail: what is wrong this time, for a person; no internals.
+        errors: each thing that is wrong.
+        headers: further headers of the answer, e.g. Retry-After.
+    """
+
+    def __init__(
+        self,
+        slug: str,
+        detail: str,
+        *,
+        errors: Iterable[ErrorItem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = KINDS[slug]
+        self.slug = slug
+        self.status = self.kind.status
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def document(self, request_id: str) -> dict[str, Any]:
+        return {
+            "type": f"/problems/{self.slug}",
+            "title": self.kind.title,
+            "status": self.status,
+            "detail": self.detail,
+            "request_id": request_id,
+            "errors": [asdict(error) for error in self.errors],
+        }
+
+    def body(self, request_id: str) -> bytes:
+        """Return the JSON text. Callers' own text may hold lone surrogates, which UTF-8 cannot say; they become `?`."""
+        return json.dumps(self.document(request_id), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def unavailable(slug: str, detail: str, *, retry_after: int = 5) -> Problem:
+    """Return a problem that goes away by itself; the caller should try again after `retry_after` seconds."""
+    return Problem(slug, detail, headers={"Retry-After": str(retry_after)})
+
+
+def pointer(*parts: str | int) -> str:
+    """Return the JSON pointer (RFC 6901) of a place: `pointer("instances", 3, "RM")` is `/instances/3/RM`."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def field_errors(errors: Iterable[FieldError], *base: str | int) -> list[ErrorItem]:
+    """Return the errors of a row that lies at `base` in the body."""
+    return [ErrorItem(pointer(*base, *([e.field] if e.field else [])), e.code, e.detail) for e in errors]
