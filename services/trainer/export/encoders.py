@@ -83,15 +83,18 @@ def _encoded(block: Block, vocabularies: list[_Vocabulary], tensor: str, source:
 
 def _vocabulary(block: Block, encoder: Any, values: list[Any]) -> _Vocabulary:
     texts = tuple(value for value in values if not is_null(value))
-    if len(values) - len(texts) > 1 or None in values:
-        raise refuse(block, encoder, "saw None as a category; let pandas hold text as str, where null is NaN")
+    has_null = len(texts) < len(values)
+    if len(values) - len(texts) > 1:
+        raise refuse(block, encoder, "saw both None and NaN; let pandas hold text as str, which knows one null")
+    if has_null and block.fills is not None:
+        raise refuse(block, encoder, "saw None behind SimpleImputer, which fills NaN; let pandas hold text as str")
     if not texts:
         raise refuse(block, encoder, "saw a column with no value at all; drop that column")
     if not all(isinstance(text, str) for text in texts):
         raise refuse(block, encoder, "has categories that are not text; convert the column to str")
     if list(texts) != values[: len(texts)]:
         raise refuse(block, encoder, "has null before another category; put it last")
-    return _Vocabulary(texts, has_null=len(texts) < len(values))
+    return _Vocabulary(texts, has_null)
 
 
 def _null_code(block: Block, index: int, vocabulary: _Vocabulary) -> int:

@@ -39,12 +39,16 @@ def encode_frame(frame: pd.DataFrame, layout: RowLayout) -> NDArray[np.float64]:
     return matrix
 
 
-def decode_rows(matrix: NDArray[np.float64], layout: RowLayout) -> pd.DataFrame:
-    """Return a table that encodes to `matrix`; an unknown category becomes a text that no category equals."""
+def decode_rows(matrix: NDArray[np.float64], layout: RowLayout, like: pd.DataFrame) -> pd.DataFrame:
+    """Return a table that encodes to `matrix`; an unknown category becomes a text that no category equals.
+
+    Args:
+        like: whose kind of null (None or NaN) a category's null becomes; scikit-learn tells them apart.
+    """
     columns: dict[str, Any] = {}
     for index, name in enumerate(layout.inputs):
-        categories = layout.categories.get(name)
-        columns[name] = matrix[:, index] if categories is None else _texts(matrix[:, index], categories)
+        categories, codes = layout.categories.get(name), matrix[:, index]
+        columns[name] = codes if categories is None else _texts(codes, categories, _null_of(like[name]))
     return pd.DataFrame(columns)
 
 
@@ -79,11 +83,16 @@ def _codes(column: pd.Series, categories: tuple[str, ...]) -> NDArray[np.float64
     return codes  # get_indexer says -1 for what it does not find, as the signature does
 
 
-def _texts(codes: NDArray[np.float64], categories: tuple[str, ...]) -> pd.Series:
+def _texts(codes: NDArray[np.float64], categories: tuple[str, ...], null: object) -> pd.Series:
     unknown = "?" * (1 + max(map(len, categories)))  # longer than every category, so none of them
-    values = np.array([*categories, None, unknown], dtype=object)  # an index of -1 is the last
+    values = np.array([*categories, null, unknown], dtype=object)  # the code of unknown, -1, is the last
     positions = np.where(np.isnan(codes), len(categories), codes).astype(np.intp)
-    return pd.Series(values[positions], dtype="str")
+    return pd.Series(values[positions], dtype=object)  # not str, which would turn None into NaN
 
 
-assert UNKNOWN_CATEGORY == -1  # both functions above rely on it
+def _null_of(column: pd.Series) -> object:
+    nulls = column[column.isna()].tolist()
+    return nulls[0] if nulls else np.nan
+
+
+assert UNKNOWN_CATEGORY == -1  # the codes above rely on it

@@ -1,0 +1,120 @@
+"""Compares a graph with the pipeline that it was exported from."""
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from services.trainer.export import Exported, decode_rows, encode_frame
+from services.trainer.export.exported import Exactness
+from services.trainer.export.linear import read_linear
+from services.trainer.export.trees import read_trees
+from services.trainer.parity.acceptance import ask
+from services.trainer.parity.bound import dot_bound
+from services.trainer.parity.compare import Difference, compare
+from services.trainer.parity.reference import Matrix, Reference
+from services.trainer.parity.rows import draw_rows, special_rows
+from services.trainer.parity.thresholds import find_edges, threshold_rows
+from shared.engine import Engine, OnnxRuntimeEngine
+
+CHUNK = 8192
+"""Rows that a thread compares at a time: bounds the memory, and keeps the cores busy to the end."""
+SAMPLE = 1000
+BATCHES = (1, 3, 20, 50, 128)
+"""Sizes in which the sample is scored again: the engine walks few rows and many in different ways."""
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What was compared, and how close it was."""
+
+    rows: int
+    exactness: Exactness
+    max_abs_difference: float
+    worst_bound_ratio: float | None
+    """Largest share of the bound that a row used up, at most 1; None where bits were compared."""
+    seconds: float
+
+
+def check_parity(
+    pipeline: Any, exported: Exported, frame: pd.DataFrame, *, seed: int, drawn: int = 100_000
+) -> ParityReport:
+    """Score many rows with the pipeline and with the graph. Takes seconds, on all cores.
+
+    Args:
+        frame: the data's rows, of which others are made.
+        drawn: how many rows to draw around them.
+
+    Raises:
+        ParityFailed: a row differs.
+        ExportRefused: the frame holds what the graph's matrix cannot say.
+    """
+    started = time.perf_counter()
+    gate = _Gate(pipeline, exported, frame)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        worst = list(threads.map(gate.compare, gate.cases(np.random.default_rng(seed), drawn)))
+    ratios = [difference.ratio for difference in worst if difference.ratio is not None]
+    return ParityReport(
+        rows=sum(difference.rows for difference in worst),
+        exactness=exported.exactness,
+        max_abs_difference=max(difference.absolute for difference in worst),
+        worst_bound_ratio=max(ratios, default=None),
+        seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """Rows to compare."""
+
+    name: str
+    rows: Matrix
+    batch: int
+    frame: pd.DataFrame | None = None
+    """The same rows as they came; otherwise `rows` decoded."""
+
+
+class _Gate:
+    def __init__(self, pipeline: Any, exported: Exported, frame: pd.DataFrame) -> None:
+        self._pipeline, self._exported, self._frame = pipeline, exported, frame
+        self._reference = Reference(pipeline, exported)
+        self._engine: Engine = OnnxRuntimeEngine(exported.onnx)
+        self._linear = read_linear(pipeline[1]) if exported.exactness == "bound" else None
+
+    def cases(self, rng: np.random.Generator, drawn: int) -> Iterator[_Case]:
+        data = encode_frame(self._frame, self._exported)
+        for start in range(0, len(data), CHUNK):
+            part = slice(start, start + CHUNK)
+            yield _Case("row of the data", data[part], CHUNK, self._frame.iloc[part])
+        accepted = ask(self._pipeline, self._exported, self._frame)
+        around = draw_rows(data, self._exported, accepted, rng, drawn)
+        yield from _split("drawn row", around)
+        yield from _split("row with a category, unknown or null", special_rows(data, self._exported, accepted))
+        if self._linear is None:
+            edges = find_edges(self._pipeline[0], read_trees(self._pipeline[1]), self._exported, data)
+            yield from _split("row on a threshold", threshold_rows(edges, data, self._exported))
+        for batch in BATCHES:
+            yield _Case(f"row scored {batch} at a time", around[:SAMPLE], batch)
+
+    def compare(self, case: _Case) -> Difference:
+        frame = case.frame
+        if frame is None:
+            frame = decode_rows(case.rows, self._exported, self._frame)
+        transformed = self._reference.transform(frame)
+        bound = None if self._linear is None else dot_bound(self._linear, transformed)
+        theirs = self._reference.margins(transformed)
+        return compare(case.name, case.rows, theirs, self._score(case), bound)
+
+    def _score(self, case: _Case) -> Matrix:
+        starts = range(0, len(case.rows), case.batch)
+        return np.concatenate([self._engine.run(case.rows[start : start + case.batch]) for start in starts])
+
+
+def _split(name: str, rows: Matrix) -> Iterator[_Case]:
+    for start in range(0, len(rows), CHUNK):
+        yield _Case(name, rows[start : start + CHUNK], CHUNK)
