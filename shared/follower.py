@@ -192,7 +192,8 @@ class ModelFollower:
             if not self._last_seen:
                 self._last_seen = {name: await self._last_id(name) for name in self._broadcasts()}
                 return  # something may have happened before we knew where to listen: look once more
-            news: Any = await self._redis.xread({**self._last_seen}, block=int(self._poll * 1000))
+            positions: Any = self._last_seen
+            news: Any = await self._redis.xread(positions, block=int(self._poll * 1000))
             for stream, entries in news or []:
                 self._last_seen[stream] = entries[-1][0]
         except (RedisError, OSError):

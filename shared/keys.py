@@ -85,17 +85,31 @@ class Keys:
         return self._key("events", kind)
 
     # --- monitor
-    def bucket(self, model: str, version: str, minute: int) -> str:
-        """Hash of counters of one minute (Unix time // 60) of one version."""
-        return self._key("bucket", model, version, str(minute))
+    def bucket(self, model: str, version: str, seconds: int, number: int) -> str:
+        """Hash of counters of one span of time (Unix time // `seconds`) of one version."""
+        return self._key("bucket", model, version, str(seconds), str(number))
 
-    def buckets(self, model: str, version: str) -> str:
-        """Sorted set of the minutes that have a bucket."""
-        return self._key("buckets", model, version)
+    def totals(self, model: str, version: str) -> str:
+        """Hash of counters of one version since ever; those of the features are left out."""
+        return self._key("totals", model, version)
 
-    def received(self, what: str) -> str:
-        """Hash: producing replica → last sequence and rows received, against duplicates."""
-        return self._key("received", what)
+    def monitored(self, model: str) -> str:
+        """Sorted set of the versions that predicted, score = when they last did."""
+        return self._key("monitored", model)
+
+    @property
+    def received(self) -> str:
+        """Hash: `<replica>|rows`, `|top` and `|at` of what gateways logged, and counts of what could not be read."""
+        return self._key("received")
+
+    def seen(self, source: str, page: int) -> str:
+        """Bitmap: which events of a producer were counted, against duplicates."""
+        return self._key("seen", source, str(page))
+
+    @property
+    def finished_jobs(self) -> str:
+        """Hash: terminal state → jobs."""
+        return self._key("jobs", "finished")
 
 
 def artifact_prefix(name: str, version: str) -> str:

@@ -100,7 +100,8 @@ def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.empty(0)
     deciles = np.quantile(values, np.arange(1, MAX_BINS) / MAX_BINS, method="inverted_cdf")
     edges: NDArray[np.float64] = np.unique(deciles)
-    return edges[edges < values.max()]
+    below: NDArray[np.float64] = edges[edges < values.max()]
+    return below
 
 
 def _categorical(name: str, column: NDArray[np.float64], categories: int) -> ColumnProfile:

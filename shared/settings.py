@@ -23,6 +23,8 @@ from pydantic_settings import (
 
 PREFIX = "TASADOR_"
 SERVICES = ("gateway", "scorer", "trainer", "monitor")
+_LAUNCHER = ("scorers", "valkey", "mlflow")
+"""What settings of the local stack begin with: `tasador/settings.py` reads them, services pass over them."""
 ROOT = Path(__file__).resolve().parent.parent
 """The repository: what relative paths in settings are relative to."""
 
@@ -139,7 +141,7 @@ def _path(path: str | Path) -> Path:
 
 
 def _of_a_service(name: str) -> bool:
-    return name.lower().split("_", 1)[0] in SERVICES
+    return name.lower().split("_", 1)[0] in (*SERVICES, *_LAUNCHER)
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

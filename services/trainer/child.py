@@ -1,0 +1,70 @@
+"""Training in a process of its own: `python -m services.trainer.child`, started by the trainer.
+
+A trainer that is told to stop can end at once, and its event loop never waits for scikit-learn. The job comes as JSON
+on stdin; progress, and at last the result, go out as JSON lines on stdout.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.params import load_params
+from shared.process import die_with_parent
+
+
+class TrainingJob(BaseModel):
+    """What to train, and where to put it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    params_path: Path
+    out_dir: Path
+    mlflow_uri: str
+
+
+class TrainingLine(BaseModel):
+    """One line of the child's stdout: progress, or how it ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    version: str | None = None
+    """Set in the line that ends a training that went well."""
+    error: str | None = None
+    """Set in the line that ends a training that did not."""
+
+
+def main() -> int:
+    die_with_parent()
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries that print must not break the protocol
+
+    def say(line: TrainingLine) -> None:
+        output.write(line.model_dump_json() + "\n")
+
+    job = TrainingJob.model_validate(json.load(sys.stdin))
+    try:
+        from services.trainer.training import train  # noqa: PLC0415 - seconds of imports, inside the try
+
+        params = load_params(job.params_path)
+        trained = train(
+            params,
+            job.params_path.parent,
+            job.out_dir,
+            job.mlflow_uri,
+            lambda stage, done, total: say(TrainingLine(stage=stage, done=done, total=total)),
+        )
+    except ValueError as refused:  # what is wrong with the data or the parameters, in words for their owner
+        say(TrainingLine(error=str(refused)))
+        return 1
+    say(TrainingLine(version=trained.version))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

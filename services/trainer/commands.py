@@ -1,0 +1,110 @@
+"""Commands from the gateway and the monitor, read one after the other from their streams.
+
+Plain XREADGROUP rather than FastStream: there is one trainer at a time with one consumer name, so what a trainer that
+died left pending is simply read first; and a training may run for hours, which a lease per entry would not make safer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from shared.broker import ensure_group
+from shared.clock import utc_now
+from shared.events import OPERATION_SECONDS, Command, Operation
+from shared.keys import TRAINERS_GROUP, Keys
+from shared.telemetry import get_logger
+
+CONSUMER = "trainer"
+PAUSE = 1.0  # seconds between attempts while Redis is away
+
+log = get_logger(__name__)
+
+Report = Callable[[str], Awaitable[None]]
+Handler = Callable[[Any, Report], Awaitable[dict[str, Any]]]
+
+
+class CommandFailed(RuntimeError):
+    """A command could not be carried out; the message is for whoever gave it."""
+
+
+class Lane:
+    """Reads some kinds of commands and carries them out in turn.
+
+    A command is acknowledged when its operation has ended, so one that was interrupted is carried out again: handlers
+    must bear that.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, handlers: dict[type[Command], Handler]) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._kinds = {keys.stream(kind.stream): (kind, handler) for kind, handler in handlers.items()}
+
+    async def run(self) -> None:
+        """Carry out commands for ever, those left pending first."""
+        position = "0"
+        while True:
+            try:
+                entries = await self._read(position)
+                position = "0" if entries else ">" if position == "0" else position
+                for stream, entry_id, fields in entries:
+                    await self._carry_out(stream, entry_id, fields)
+            except ResponseError as error:  # most likely the groups are gone with the data
+                log.warning("reading commands failed", error=str(error))
+                await self._ensure_groups()
+            except (RedisError, OSError):
+                await asyncio.sleep(PAUSE)
+
+    async def _read(self, position: str) -> Sequence[tuple[str, str, dict[str, str]]]:
+        streams: Any = dict.fromkeys(self._kinds, position)
+        found: Any = await self._redis.xreadgroup(TRAINERS_GROUP, CONSUMER, streams, count=1, block=1000)
+        return [(stream, entry_id, fields) for stream, entries in found or [] for entry_id, fields in entries]
+
+    async def _ensure_groups(self) -> None:
+        await asyncio.sleep(PAUSE)
+        try:
+            for stream in self._kinds:
+                await ensure_group(self._redis, stream, TRAINERS_GROUP)
+        except (RedisError, OSError) as error:
+            log.warning("cannot create consumer groups", error=str(error))
+
+    async def _carry_out(self, stream: str, entry_id: str, fields: dict[str, str]) -> None:
+        kind, handler = self._kinds[stream]
+        try:
+            command = kind.of_entry(fields)
+        except (ValidationError, KeyError) as invalid:
+            log.error("dropping a command that is not readable", stream=stream, error=str(invalid))
+        else:
+            await self._perform(command, handler)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xack(stream, TRAINERS_GROUP, entry_id)
+            pipe.xdel(stream, entry_id)
+            await pipe.execute()
+
+    async def _perform(self, command: Command, handler: Handler) -> None:
+        async def report(detail: str) -> None:
+            await self._update(command, state="running", detail=detail)
+
+        try:
+            await report("")
+            result = await handler(command, report)
+        except CommandFailed as failed:
+            log.warning("command failed", kind=command.stream, error=str(failed))
+            await self._update(command, state="failed", detail=str(failed), finished_at=utc_now())
+        except (RedisError, OSError):
+            raise  # nobody's fault: it stays pending and is carried out again
+        except Exception as error:
+            log.exception("command failed", kind=command.stream)
+            await self._update(command, state="failed", detail=f"internal error: {error}", finished_at=utc_now())
+        else:
+            await self._update(command, state="succeeded", detail="", result=result, finished_at=utc_now())
+
+    async def _update(self, command: Command, **changes: Any) -> None:
+        key = self._keys.operation(command.operation_id)
+        text: Any = await self._redis.get(key)
+        if text is not None:
+            operation = Operation.model_validate_json(text).model_copy(update=changes)
+            await self._redis.set(key, operation.to_json(), ex=OPERATION_SECONDS)

@@ -1,0 +1,319 @@
+"""Staged promotion: every live replica serves the new version, or none does.
+
+1. The record of the promotion goes into the store, the candidate into Redis; a broadcast wakes the replicas.
+2. Each live replica loads the candidate beside the version in service, checks it, and sends a receipt.
+3. When all have agreed, `champion.json` is written: that one write is the decision. Then the epoch in Redis flips and
+   each replica swaps. A refusal or the deadline aborts instead, and the old version goes on.
+
+Whatever dies in between: before the decision the promotion is aborted at the trainer's next start, after it, finished.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+from uuid import uuid4
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared import artifact, keys
+from shared.artifact import ArtifactInvalid, Champion, HistoryEntry
+from shared.clock import utc_now
+from shared.engine import load_model
+from shared.events import BROADCAST_LENGTH, ModelPromoted, ModelStaged
+from shared.follower import Receipt
+from shared.lease import Lease
+from shared.replica import SERVING, live_replicas
+from shared.settings import CommonSettings
+from shared.store import ObjectNotFound, Store
+from shared.telemetry import get_logger
+
+LEASE = timedelta(seconds=15)
+PATIENCE = timedelta(seconds=90)  # for another promotion to end; longer than its deadline
+
+# Every script checks the lease first: a trainer that was paused past its end must not write.
+# KEYS: lease, model, stream | ARGV: token, version, digest, promotion id, event
+_STAGE = """
+if redis.call('GET',KEYS[1])~=ARGV[1] then return 0 end
+redis.call('HSET',KEYS[2],'candidate_version',ARGV[2],'candidate_digest',ARGV[3],'promotion_id',ARGV[4])
+redis.call('XADD',KEYS[3],'MAXLEN','~',ARGV[6],'*','__data__',ARGV[5]) return 1
+"""
+# KEYS: lease, model, stream | ARGV: token, version, digest, epoch, event
+_FLIP = """
+if redis.call('GET',KEYS[1])~=ARGV[1] then return 0 end
+redis.call('DEL',KEYS[2])
+redis.call('HSET',KEYS[2],'version',ARGV[2],'digest',ARGV[3],'epoch',ARGV[4])
+redis.call('XADD',KEYS[3],'MAXLEN','~',ARGV[6],'*','__data__',ARGV[5]) return 1
+"""
+
+log = get_logger(__name__)
+
+Action = Literal["promoted", "rolled_back"]
+Progress = Callable[[str], Awaitable[None]]
+
+
+class PromotionRefused(RuntimeError):
+    """The version was not promoted, and nothing changed; the message says why."""
+
+
+class Registry(Protocol):
+    """What promotion needs of the model registry."""
+
+    def set_champion(self, name: str, version: str) -> None:
+        """Point the alias `champion` at a version. May block."""
+        ...
+
+
+class PromotionRecord(BaseModel):
+    """`promotion.json`: the promotion under way, or the last one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    action: Action
+    version: str
+    digest: str
+    epoch: int
+    """What the epoch will be."""
+    previous: str | None
+    reason: str
+    started_at: AwareDatetime
+    state: Literal["staged", "done", "aborted"] = "staged"
+
+    @property
+    def champion(self) -> Champion:
+        return Champion(version=self.version, epoch=self.epoch, digest=self.digest)
+
+
+class Promoter:
+    """The only writer of `champion.json`, the history and the desired version."""
+
+    def __init__(
+        self, settings: CommonSettings, store: Store, redis: Redis, registry: Registry, deadline: timedelta
+    ) -> None:
+        self._name = settings.model_name
+        self._store = store
+        self._redis = redis
+        self._registry = registry
+        self._deadline = deadline
+        self._keys = keys.Keys(settings.tenant)
+
+    def _lease(self) -> Lease:
+        return Lease(self._redis, self._keys.lease("promotion"), LEASE)
+
+    async def promote(self, version: str, reason: str, progress: Progress, action: Action = "promoted") -> Champion:
+        """Promote a version of the store through all live replicas.
+
+        Raises:
+            PromotionRefused: it is unknown or invalid, a replica refused it, or not all answered in time.
+            LeaseTaken: another promotion did not end.
+        """
+        lease = self._lease()
+        async with lease.held(PATIENCE):
+            champion = await artifact.read_champion(self._store, self._name)
+            if champion is not None and champion.version == version:
+                return champion
+            record = await self._record(version, reason, action, champion)
+            try:
+                await self._stage(lease, record)
+                await self._agreement(record, progress)
+            except (PromotionRefused, RedisError, OSError) as refused:
+                await self._abort(lease, record, str(refused))
+                raise PromotionRefused(str(refused)) from refused
+            await self._decide(lease, record)
+            return record.champion
+
+    async def rollback(self, version: str | None, reason: str, progress: Progress) -> Champion:
+        """Promote the version that served before the present one, or `version`. Raises as `promote`."""
+        target = version or await self._previous()
+        return await self.promote(target, reason, progress, action="rolled_back")
+
+    async def recover(self) -> None:
+        """Finish or abort what a trainer that died left behind, and tell Redis the desired version."""
+        record = await self._last_record()
+        lease = self._lease()
+        async with lease.held(PATIENCE):
+            champion = await artifact.read_champion(self._store, self._name)
+            if record is not None and record.state == "staged":
+                if champion == record.champion:
+                    await self._finish(lease, record)
+                else:
+                    await self._abort(lease, record, "the trainer stopped before all replicas had agreed")
+            await self._publish(lease, champion)
+
+    async def keep_published(self, interval: float) -> None:
+        """Tell Redis the desired version again whenever it has forgotten it. Runs for ever."""
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self._publish_if_forgotten()
+            except (RedisError, OSError) as error:
+                log.debug("could not look after the desired version", error=str(error))
+
+    async def _publish_if_forgotten(self) -> None:
+        champion = await artifact.read_champion(self._store, self._name)
+        if champion is None or await self._desired_epoch() >= champion.epoch:
+            return
+        lease = self._lease()
+        if await lease.acquire():  # otherwise a promotion is under way and will do it
+            await self._publish(lease, await artifact.read_champion(self._store, self._name))
+            await lease.release()
+
+    async def _desired_epoch(self) -> int:
+        return int(await self._redis.hget(self._keys.model(self._name), "epoch") or 0)
+
+    async def _record(self, version: str, reason: str, action: Action, champion: Champion | None) -> PromotionRecord:
+        """Check the version here first: what the trainer itself cannot load, no replica need try."""
+        try:
+            found = await artifact.fetch(self._store, self._name, version)
+            await asyncio.to_thread(load_model, found)
+        except ArtifactInvalid as invalid:
+            raise PromotionRefused(str(invalid)) from invalid
+        record = PromotionRecord(
+            id=uuid4().hex,
+            action=action,
+            version=version,
+            digest=found.digest,
+            epoch=(champion.epoch if champion else 0) + 1,
+            previous=champion.version if champion else None,
+            reason=reason,
+            started_at=utc_now(),
+        )
+        await self._save(record)
+        return record
+
+    async def _stage(self, lease: Lease, record: PromotionRecord) -> None:
+        event = ModelStaged(model_name=self._name, version=record.version, promotion_id=record.id)
+        args = [record.version, record.digest, record.id, event.model_dump_json()]
+        if not await self._run(_STAGE, lease, ModelStaged.stream, args):
+            raise PromotionRefused("the promotion lease was lost: another trainer took over")
+        log.info("promotion staged", version=record.version, promotion=record.id)
+
+    async def _agreement(self, record: PromotionRecord, progress: Progress) -> None:
+        """Return when every live replica has accepted the candidate."""
+        deadline = asyncio.get_running_loop().time() + self._deadline.total_seconds()
+        while True:
+            live = {r.member for r in await live_replicas(self._redis, self._keys, SERVING) if r.state != "draining"}
+            receipts = await self._receipts(record)
+            refused = [r for r in receipts.values() if not r.accepted and r.replica in live]
+            if refused:
+                raise PromotionRefused(f"{refused[0].replica} refused version {record.version}: {refused[0].error}")
+            waiting = live - receipts.keys()
+            if not waiting:
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                names = ", ".join(sorted(waiting))
+                raise PromotionRefused(f"no receipt within {self._deadline.total_seconds():g} s from {names}")
+            await progress(f"version {record.version}: {len(live) - len(waiting)} of {len(live)} replicas agreed")
+            await asyncio.sleep(0.05)
+
+    async def _receipts(self, record: PromotionRecord) -> dict[str, Receipt]:
+        found: Any = await self._redis.hgetall(self._keys.receipts(record.id))
+        return {replica: Receipt.model_validate_json(text) for replica, text in found.items()}
+
+    async def _decide(self, lease: Lease, record: PromotionRecord) -> None:
+        if not await lease.renew():
+            await self._abort(lease, record, "the promotion lease was lost before the decision")
+            raise PromotionRefused("the promotion lease was lost: another trainer took over")
+        await artifact.write_champion(self._store, self._name, record.champion)
+        await self._finish(lease, record)
+
+    async def _finish(self, lease: Lease, record: PromotionRecord) -> None:
+        """Everything that follows from the decision; each step may be repeated."""
+        try:
+            await self._publish(lease, record.champion)
+        except (RedisError, OSError) as error:  # keep_published does it when Redis is back
+            log.warning("promoted, but redis is away", error=str(error))
+        await self._remember(record, record.action, record.epoch, record.reason)
+        await self._save(record.model_copy(update={"state": "done"}))
+        try:
+            await asyncio.to_thread(self._registry.set_champion, self._name, record.version)
+        except Exception as error:  # the registry is a mirror: serving does not depend on it
+            log.warning("the registry's alias could not be set", error=str(error))
+        log.info(record.action, version=record.version, epoch=record.epoch, reason=record.reason)
+
+    async def _abort(self, lease: Lease, record: PromotionRecord, why: str) -> None:
+        log.warning("promotion aborted", version=record.version, why=why)
+        await self._remember(record, "aborted", None, f"{record.reason}: {why}")
+        await self._save(record.model_copy(update={"state": "aborted"}))
+        try:
+            await self._publish(lease, await artifact.read_champion(self._store, self._name))
+        except (RedisError, OSError):
+            return  # recover() clears the candidate
+
+    async def _publish(self, lease: Lease, champion: Champion | None) -> None:
+        """Make Redis say what the store says, without a candidate."""
+        if champion is None:
+            await self._redis.hdel(
+                self._keys.model(self._name), "candidate_version", "candidate_digest", "promotion_id"
+            )
+            return
+        event = ModelPromoted(model_name=self._name, version=champion.version, epoch=champion.epoch)
+        args = [champion.version, champion.digest, str(champion.epoch), event.model_dump_json()]
+        await self._run(_FLIP, lease, ModelPromoted.stream, args)
+
+    async def _run(self, script: str, lease: Lease, stream: str, args: list[str]) -> bool:
+        names = [lease.key, self._keys.model(self._name), self._keys.stream(stream)]
+        return bool(await self._redis.eval(script, len(names), *names, lease.token, *args, str(BROADCAST_LENGTH)))
+
+    async def _remember(
+        self,
+        record: PromotionRecord,
+        action: Literal["promoted", "rolled_back", "aborted"],
+        epoch: int | None,
+        why: str,
+    ) -> None:
+        entry = HistoryEntry(
+            at=utc_now(),
+            action=action,
+            version=record.version,
+            previous=record.previous,
+            epoch=epoch,
+            reason=why,
+            promotion_id=record.id,
+        )
+        await artifact.append_history(self._store, self._name, entry)
+
+    async def _save(self, record: PromotionRecord) -> None:
+        await self._store.put(keys.promotion_path(self._name), record.model_dump_json().encode())
+
+    async def _last_record(self) -> PromotionRecord | None:
+        try:
+            return PromotionRecord.model_validate_json(await self._store.get(keys.promotion_path(self._name)))
+        except ObjectNotFound:
+            return None
+        except ValidationError as invalid:
+            log.error("promotion.json is not readable and is ignored", error=str(invalid))
+            return None
+
+    async def _previous(self) -> str:
+        served = served_versions(await artifact.read_history(self._store, self._name))
+        if len(served) < 2:
+            raise PromotionRefused("there is no earlier version to go back to")
+        return served[-2]
+
+
+def served_versions(history: Sequence[HistoryEntry]) -> list[str]:
+    """Return the versions to go back through, oldest first, the champion last.
+
+    A rollback drops what it went back from, so that rolling back twice goes back two versions.
+    """
+    served: list[str] = []
+    for entry in history:
+        if entry.action == "rolled_back" and entry.version in served:
+            del served[served.index(entry.version) :]
+        if entry.action != "aborted":
+            served.append(entry.version)
+    return served
+
+
+async def wait_converged(redis: Redis, names: keys.Keys, epoch: int, patience: float) -> list[str]:
+    """Wait until every live replica serves `epoch`; return those that do not after `patience` seconds."""
+    deadline = asyncio.get_running_loop().time() + patience
+    while True:
+        behind = [r.member for r in await live_replicas(redis, names, SERVING) if (r.epoch or 0) < epoch]
+        if not behind or asyncio.get_running_loop().time() > deadline:
+            return behind
+        await asyncio.sleep(0.05)

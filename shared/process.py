@@ -1,0 +1,53 @@
+"""What a process of ours needs of the operating system."""
+
+import asyncio
+import ctypes
+import signal
+import socket
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+class AddressInUse(OSError):
+    """Another process listens on the address that we were told to use."""
+
+
+def die_with_parent(sig: int = signal.SIGTERM) -> None:
+    """Ask the kernel to send us `sig` when our parent dies, whatever kills it. Linux only; elsewhere nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, sig)
+
+
+def listen(host: str, port: int, variable: str) -> socket.socket:
+    """Return a bound socket; port 0 takes a free one.
+
+    Raises:
+        AddressInUse: naming the variable that chooses another port.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise AddressInUse(
+            f"cannot listen on {host}:{port} ({error.strerror}): set {variable} to another port"
+        ) from error
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """Return the base URL of a bound socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def stop_event() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set. Call it inside the running loop."""
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, event.set)
+    return event
