@@ -127,8 +127,7 @@ class _OwnFields(TomlConfigSettingsSource):
     """tasador.toml, less the keys that belong to other services."""
 
     def __call__(self) -> dict[str, Any]:
-        own = self.settings_cls.model_fields
-        return {key: value for key, value in super().__call__().items() if key in own or not _of_a_service(key)}
+        return {key: value for key, value in super().__call__().items() if not _of_another(key, self.settings_cls)}
 
 
 def config_file() -> Path:
@@ -140,8 +139,13 @@ def _path(path: str | Path) -> Path:
     return (ROOT / Path(path).expanduser()).resolve()
 
 
-def _of_a_service(name: str) -> bool:
-    return name.lower().split("_", 1)[0] in (*SERVICES, *_LAUNCHER)
+def _of_another(name: str, settings: type[BaseSettings]) -> bool:
+    """Whether a setting belongs to a service, or to the launcher, that `settings` are not for."""
+    if name.lower() in settings.model_fields:
+        return False
+    owner = name.lower().split("_", 1)[0]
+    own = settings.__name__.removesuffix("Settings").lower()
+    return owner in (*SERVICES, *_LAUNCHER) and owner not in (_LAUNCHER if own == "stack" else (own,))
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
@@ -152,10 +156,8 @@ def _refuse_unknown_variables(cls: type[BaseSettings]) -> None:
     """A misspelt variable would otherwise be silently without effect."""
     known = {PREFIX + name.upper() for name in cls.model_fields} | {f"{PREFIX}CONFIG"}
     for variable in os.environ:
-        name = variable.removeprefix(PREFIX)
-        ours = variable.startswith(PREFIX)
-        own_service = cls.__name__.removesuffix("Settings").lower()
-        if ours and variable not in known and (not _of_a_service(name) or name.lower().startswith(own_service + "_")):
+        ours = variable.startswith(PREFIX) and not _of_another(variable.removeprefix(PREFIX), cls)
+        if ours and variable not in known:
             raise SettingsInvalid(f"{variable} is no setting; `tasador config show` lists them all")
 
 

@@ -76,5 +76,5 @@ def test_the_model_is_the_one_of_the_params_file(place: Path, monkeypatch: pytes
     monkeypatch.setenv("TASADOR_PARAMS_PATH", str(place / "params.yaml"))
     assert GatewaySettings.load().model_name == "diamonds"
     (place / "params.yaml").write_text("[")
-    with pytest.raises(SettingsInvalid, match="model.name"):
+    with pytest.raises(SettingsInvalid, match=r"model\.name"):
         GatewaySettings.load()
