@@ -1,11 +1,10 @@
 """Cross-validates the candidates, scores them and selects one: by the folds, never by the test rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
@@ -20,7 +19,7 @@ Scores = dict[str, float]
 
 class Progress(Protocol):
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Hear that `done` of `total` steps of a stage are done. Called from the training process itself."""
+        """Hear that `done` of `total` steps of a stage are done; `total` is 0 where there is nothing to count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,14 +102,13 @@ def select(evaluations: Sequence[Evaluation], metric: str) -> Evaluation:
     return min(evaluations, key=lambda evaluation: evaluation.metrics().cv_mean[metric])
 
 
-def importance(pipeline: Pipeline) -> Mapping[str, float]:
-    """Return how much each encoded column counts, largest first.
+def importance(pipeline: Pipeline) -> list[tuple[str, float]]:
+    """Return each encoded column's name and how much it counts, largest first.
 
-    Trees: the share of the impurity it removes. Linear models: the size of its coefficient after scaling, in the
+    Trees: the share of the impurity that it removes. Linear models: the size of its coefficient after scaling, in the
     target's unit per standard deviation.
     """
     model = pipeline["model"]
     values = np.abs(model.coef_) if hasattr(model, "coef_") else model.feature_importances_
     names = [str(name).partition("__")[2] for name in pipeline["prepare"].get_feature_names_out()]
-    found = pd.Series(values, index=names).sort_values(ascending=False, kind="stable")
-    return {str(name): float(value) for name, value in found.items()}
+    return sorted(zip(names, values.tolist(), strict=True), key=lambda pair: -pair[1])

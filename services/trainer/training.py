@@ -1,0 +1,146 @@
+"""One training, from the data to a registered version and its finished artifact on disk.
+
+Plain arguments and a plain result, so that it can run in a process of its own. Promoting is up to the caller.
+"""
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+
+from services.trainer.bundle import Bundle, write_bundle
+from services.trainer.dataset import Dataset, load_dataset
+from services.trainer.evaluate import Evaluation, Progress, evaluate_candidates, importance, select
+from services.trainer.export import export_pipeline
+from services.trainer.parity import ParityReport, check_parity
+from services.trainer.plots import Residuals, draw_plots
+from services.trainer.registry import Registered, RunRecord, register_run
+from services.trainer.split import Split, make_split, require_values
+from shared.artifact import Manifest, seal
+from shared.params import Params, flat
+from shared.telemetry import get_logger
+
+LIBRARIES = ("scikit-learn", "numpy", "pandas", "scipy", "onnx", "onnxruntime", "mlflow", "skops")
+REQUIREMENTS = ("scikit-learn", "numpy", "pandas", "scipy", "skops")
+PARITY_SEED = 0
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A version that is registered and lies, sealed, in `directory`."""
+
+    name: str
+    version: str
+    directory: Path
+    manifest: Manifest
+    findings: tuple[str, ...]
+    """What was noticed about the data, by column name."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Contest:
+    """What came of the candidates."""
+
+    dataset: Dataset
+    split: Split
+    evaluations: tuple[Evaluation, ...]
+    selected: Evaluation
+
+
+def train(params: Params, base_dir: Path, out_dir: Path, mlflow_uri: str, progress: Progress) -> Trained:
+    """Load, split, cross-validate, select, export, prove, register, and write the artifact.
+
+    Args:
+        base_dir: where a relative `data.source` starts.
+        out_dir: gets the artifact's files; created when missing.
+        progress: hears of load, cross-validation, export, parity, register and write, as they begin.
+
+    Raises:
+        ValueError: SourceUnavailable, DataUnusable, ExportRefused or ParityFailed; the message is for the owner of the
+            data and the parameters. Nothing has been registered then.
+    """
+    progress("load", 0, 0)
+    contest = _hold_contest(params, base_dir, progress)
+    progress("export", 0, 0)
+    pipeline = contest.selected.pipeline
+    exported = export_pipeline(pipeline)
+    bundle = Bundle(contest.dataset, contest.split, pipeline, exported, contest.selected.out_of_fold)
+    write_bundle(bundle, params, out_dir)
+    progress("parity", 0, 0)
+    parity = check_parity(pipeline, exported, contest.dataset.frame, seed=PARITY_SEED)
+    progress("register", 0, 0)
+    commit = git_commit(base_dir)
+    registered = register_run(mlflow_uri, _record(params, contest, commit))
+    progress("write", 0, 0)
+    manifest = seal(out_dir, _manifest_fields(params, contest, registered, parity, commit))
+    return Trained(params.model.name, registered.version, out_dir, manifest, contest.dataset.findings)
+
+
+def _hold_contest(params: Params, base_dir: Path, progress: Progress) -> _Contest:
+    dataset = load_dataset(params, base_dir)
+    for finding in dataset.findings:
+        log.info("about the data", finding=finding)
+    selection = params.selection
+    split = make_split(dataset.digests, params.data.test_fraction, selection.cv, selection.seed)
+    require_values(dataset.frame, split)
+    evaluations = evaluate_candidates(dataset, split, params, progress)
+    return _Contest(dataset, split, evaluations, select(evaluations, selection.metric))
+
+
+def _record(params: Params, contest: _Contest, commit: str | None) -> RunRecord:
+    dataset, test, selected = contest.dataset, contest.split.test, contest.selected
+    unit = f" ({params.data.unit})" if params.data.unit else ""
+    predicted = selected.pipeline.predict(dataset.frame.iloc[test])
+    residuals = Residuals(f"{params.data.target}{unit}", dataset.target[test], predicted)
+    return RunRecord(
+        model_name=params.model.name,
+        params=flat(params),
+        tags={"git_commit": commit or "unknown", "data_sha256": dataset.sha256, "params_sha256": params.digest},
+        evaluations=contest.evaluations,
+        selected=selected,
+        figures=draw_plots(residuals, importance(selected.pipeline)),
+        findings=dataset.findings,
+        frame=dataset.frame,
+        target=dataset.target,
+        target_name=params.data.target,
+        data_source=dataset.source,
+        data_sha256=dataset.sha256,
+        requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+    )
+
+
+def _manifest_fields(
+    params: Params, contest: _Contest, registered: Registered, parity: ParityReport, commit: str | None
+) -> Mapping[str, object]:
+    return {
+        "name": params.model.name,
+        "version": registered.version,
+        "created_at": datetime.now(UTC),
+        "candidate": contest.selected.candidate,
+        "exactness": parity.exactness,
+        "metrics": {evaluation.candidate: evaluation.metrics() for evaluation in contest.evaluations},
+        "selection_metric": params.selection.metric,
+        "mlflow_run_id": registered.run_id,
+        "data_sha256": contest.dataset.sha256,
+        "params_sha256": params.digest,
+        "git_commit": commit,
+        "libraries": {"python": platform.python_version(), **{name: installed(name) for name in LIBRARIES}},
+        "rows": {"train": len(contest.split.train), "test": len(contest.split.test)},
+        "parity": {key: value for key, value in asdict(parity).items() if value is not None},
+        "drift": params.drift.model_dump(),
+    }
+
+
+def git_commit(directory: Path) -> str | None:
+    """Return the commit that `directory` is at, followed by "-dirty" if files were changed; None outside of git."""
+    command = ["git", "-C", str(directory), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
