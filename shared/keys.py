@@ -56,6 +56,11 @@ class Keys:
         """Stream of what was given up, with the reason."""
         return self._key("dead")
 
+    @property
+    def dropped_events(self) -> str:
+        """Hash: kind of event → rows whose event was dropped to keep memory bounded."""
+        return self._key("events", "dropped")
+
     # --- models and replicas
     def model(self, name: str) -> str:
         """Hash: the desired version, its epoch and digest, and the candidate of a promotion under way."""

@@ -1,0 +1,148 @@
+"""Chunks and parts as bytes: Arrow IPC streams, one record batch each.
+
+A chunk's matrix is one fixed-size-list column, so that the engine reads the bytes where they lie. Rows that were found
+bad at submission keep their place in it and are named in the metadata.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.signature import Code
+
+_METADATA = b"tasador"
+
+
+class ChunkInvalid(ValueError):
+    """The bytes are no chunk or part of ours."""
+
+
+class RowError(msgspec.Struct, frozen=True, array_like=True):
+    """The first error of a row. `index` is its position in the job."""
+
+    index: int
+    field: str
+    code: Code
+    detail: str
+
+
+class _Head(msgspec.Struct, frozen=True):
+    start: int
+    errors: list[RowError]
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Rows [start, start + n) of a job, encoded, shape (n, F). Rows with an error hold no meaningful numbers."""
+
+    start: int
+    x: NDArray[np.float64]
+    errors: Sequence[RowError] = field(default=())
+
+    @property
+    def rows(self) -> int:
+        return len(self.x)
+
+
+def encode_chunk(chunk: Chunk) -> bytes:
+    import pyarrow as pa  # noqa: PLC0415 - half a second that a process without jobs need not spend
+
+    n, width = chunk.x.shape
+    head = msgspec.json.encode(_Head(chunk.start, list(chunk.errors)))
+    values = pa.array(np.ascontiguousarray(chunk.x, np.float64).reshape(-1))
+    rows = pa.FixedSizeListArray.from_arrays(values, type=pa.list_(pa.field("value", pa.float64()), width))
+    schema = pa.schema([pa.field("row", rows.type, nullable=False)], metadata={_METADATA: head})
+    assert len(rows) == n
+    return _written(pa.record_batch([rows], schema=schema))
+
+
+def decode_chunk(data: bytes) -> Chunk:
+    """Read an encoded chunk without copying its numbers; the matrix is read-only.
+
+    Raises:
+        ChunkInvalid: these bytes are no chunk.
+    """
+    batch = _read(data)
+    try:
+        head = msgspec.json.decode(batch.schema.metadata[_METADATA], type=_Head)
+        rows = batch.column("row")
+        x = rows.values.to_numpy(zero_copy_only=True).reshape(len(rows), rows.type.list_size)
+    except (KeyError, TypeError, AttributeError, ValueError, msgspec.DecodeError) as error:
+        raise ChunkInvalid(f"no chunk: {error}") from error
+    return Chunk(head.start, x, tuple(head.errors))
+
+
+@cache
+def part_schema() -> Any:
+    """Return the pyarrow schema of parts, which is also that of results in columns."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.schema(
+        [
+            pa.field("index", pa.int64(), nullable=False),
+            pa.field("prediction", pa.float64()),
+            pa.field("error_field", pa.string()),
+            pa.field("error_code", pa.string()),
+            pa.field("error_detail", pa.string()),
+        ]
+    )
+
+
+def encode_part(start: int, predictions: NDArray[np.float64], errors: Sequence[RowError]) -> bytes:
+    """Encode one record per row, in order.
+
+    Args:
+        start: position of the first row in the job.
+        predictions: shape (n,); what it holds for a row in error is ignored.
+        errors: at most one per row.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    n = len(predictions)
+    bad = np.zeros(n, bool)
+    texts: list[list[str | None]] = [[None] * n for _ in range(3)] if errors else []
+    for error in errors:
+        row = error.index - start
+        bad[row] = True
+        for column, text in zip(texts, (error.field, error.code, error.detail), strict=True):
+            column[row] = text
+    columns = [pa.array(np.arange(start, start + n)), pa.array(predictions, pa.float64(), mask=bad)]
+    columns += [pa.array(column, pa.string()) for column in texts] or [pa.nulls(n, pa.string())] * 3
+    return _written(pa.record_batch(columns, schema=part_schema()))
+
+
+def decode_part(data: bytes) -> Any:
+    """Read a part as a pyarrow RecordBatch of `part_schema()`.
+
+    Raises:
+        ChunkInvalid: these bytes are no part.
+    """
+    batch = _read(data)
+    if not batch.schema.equals(part_schema()):
+        raise ChunkInvalid(f"no part: its columns are {batch.schema.names}")
+    return batch
+
+
+def _written(batch: Any) -> bytes:
+    import pyarrow as pa  # noqa: PLC0415
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _read(data: bytes) -> Any:
+    import pyarrow as pa  # noqa: PLC0415
+
+    try:
+        with pa.ipc.open_stream(data) as reader:
+            return reader.read_next_batch()
+    except (pa.ArrowInvalid, OSError, StopIteration) as error:
+        raise ChunkInvalid(f"no Arrow stream: {error}") from error

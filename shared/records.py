@@ -1,0 +1,95 @@
+"""What the store knows of jobs: the spec from submission, the record from the end. It outlives Redis.
+
+The order is always the same: a spec before Redis hears of the job, an end after Redis has decided it, and the answer to
+whoever asked after both.
+"""
+
+from itertools import takewhile
+
+from shared.jobs import EndState, JobRecord, JobSpec, JobStatus, Part
+from shared.keys import job_path
+from shared.scripts import NO_LIMIT, JobQueue, Submitted
+from shared.store import ObjectExists, ObjectNotFound, Store
+
+SPEC, MANIFEST, END = "job.json", "manifest.json", "end.json"
+
+
+async def submit_job(
+    queue: JobQueue, store: Store, spec: JobSpec, *, window: int, backlog_limit_rows: int = NO_LIMIT
+) -> Submitted:
+    """Accept a job whose input is in the store. See `JobQueue.submit`; what is refused leaves no spec behind.
+
+    When Redis goes away in the middle nobody knows whether the job was accepted: the spec stays, and it may run.
+    """
+    try:
+        await store.put_new(job_path(spec.id, SPEC), spec.model_dump_json().encode())
+    except ObjectExists:
+        return "duplicate"
+    answer = await queue.submit(spec, window, backlog_limit_rows)
+    if answer == "busy":
+        await store.delete(job_path(spec.id, SPEC))
+    return answer
+
+
+async def read_spec(store: Store, job_id: str) -> JobSpec:
+    """Raises ObjectNotFound."""
+    return JobSpec.model_validate_json(await store.get(job_path(job_id, SPEC)))
+
+
+async def read_record(store: Store, job_id: str) -> JobRecord | None:
+    """Return how a job ended, if it did. A cancel that met the finalisation half-way wins: it was answered."""
+    for name in (END, MANIFEST):
+        try:
+            return JobRecord.model_validate_json(await store.get(job_path(job_id, name)))
+        except ObjectNotFound:
+            continue
+    return None
+
+
+async def write_manifest(store: Store, record: JobRecord) -> None:
+    await _write(store, record, MANIFEST)
+
+
+async def end_job(queue: JobQueue, store: Store, job_id: str, state: EndState, error: str = "") -> JobStatus | None:
+    """End a job early (cancel, expire, fail) and record it; returns its status, None for a job Redis does not know.
+
+    A job that has ended already stays as it is: look at the state. Safe to repeat.
+    """
+    status = await queue.status(job_id)
+    if status is None:
+        return None
+    if not status.ended:
+        await queue.end(status, state, error)
+        status = await queue.status(job_id)
+    if status is None or status.state == "completed" or await store.exists(job_path(job_id, END)):
+        return status
+    return await record_end(queue, store, status)
+
+
+async def record_end(queue: JobQueue, store: Store, status: JobStatus) -> JobStatus:
+    """Record the end of a job that Redis says was ended early, with the parts that stay readable."""
+    spec = await read_spec(store, status.id)
+    parts = prefix(await queue.parts(status.id))
+    counts = {"done": sum(part.rows for part in parts), "failed": sum(part.failed for part in parts)}
+    status = status.model_copy(update=counts)
+    await _write(store, JobRecord(status=status, model_digest=spec.model_digest, parts=parts), END)
+    await queue.settle(status)
+    return status
+
+
+async def parts_of(queue: JobQueue, store: Store, status: JobStatus) -> tuple[Part, ...]:
+    """Return the parts that can be read, in order: all of a completed job, else those before the first gap."""
+    if status.ended:
+        record = await read_record(store, status.id)
+        if record is not None:
+            return record.parts
+    return prefix(await queue.parts(status.id))
+
+
+def prefix(parts: dict[int, Part]) -> tuple[Part, ...]:
+    """Return the parts of chunks 0, 1, 2, … up to the first that is missing."""
+    return tuple(parts[chunk] for chunk in takewhile(parts.__contains__, range(len(parts))))
+
+
+async def _write(store: Store, record: JobRecord, name: str) -> None:
+    await store.put(job_path(record.status.id, name), record.model_dump_json().encode())

@@ -1,0 +1,236 @@
+"""The queue of chunks: what must happen together happens in one Lua script (shared/scripts) on the server.
+
+A script happened whole or not at all. Every call may be repeated when its answer was lost: the second one changes
+nothing. Redis holds progress and references only; specs, inputs, parts and records lie in the store.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from shared.clock import utc_now
+from shared.events import ChunkScored, JobFinished
+from shared.jobs import EndState, JobSpec, JobStatus, Part, job_time
+from shared.keys import SCORERS_GROUP, Keys
+
+FINALISE = -1
+"""In place of the chunk number, in the entry that asks for a job's finalisation."""
+
+NO_LIMIT = -1
+PARTS_KEPT = timedelta(hours=1)
+"""How long Redis keeps the parts of an ended job beside its record, for readers that have just begun."""
+
+_LUA = Path(__file__).parent / "scripts"
+_PAGE = 200
+
+Submitted = Literal["ok", "duplicate", "busy"]
+Committed = Literal["ok", "duplicate", "lost", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An entry of the stream, as the consumer that holds it names it."""
+
+    consumer: str
+    entry: str
+    job: str
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """`deliveries` counts this one, of this entry."""
+
+    answer: Committed
+    deliveries: int
+
+
+class JobQueue:
+    """Jobs and their chunks in Redis. `redis` decodes responses; nothing here retries."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self.keys = keys
+        self._redis = redis
+        prelude = (_LUA / "prelude.lua").read_text()
+        self._scripts = {
+            path.stem: redis.register_script(_assembled(path.read_text(), prelude))
+            for path in _LUA.glob("*.lua")
+            if path.stem != "prelude"
+        }
+
+    async def submit(self, spec: JobSpec, window: int, backlog_limit_rows: int = NO_LIMIT) -> Submitted:
+        """Accept a job whose spec and input are in the store.
+
+        `busy`: more rows than the limit would be waiting; nothing was written. A job with this id: `duplicate`.
+        """
+        limits = (spec.rows, spec.chunks, window, backlog_limit_rows)
+        fields = _flat(JobStatus.submitted(spec).to_hash())
+        return cast(Submitted, await self._run("submit", spec.id, spec.id, _created(spec.id), *limits, *fields))
+
+    async def restore(self, status: JobStatus) -> bool:
+        """Bring an ended job back that Redis does not know; False when it does."""
+        created = _created(status.id)
+        return bool(await self._run("restore", status.id, status.id, created, *_flat(status.to_hash())))
+
+    async def begin(self, held: Held) -> Begun:
+        """Ask whether to start work on an entry. Anything but `ok`: leave it; unless lost, it was dropped."""
+        answer, deliveries = await self._run("begin", held.job, held.consumer, held.entry, held.chunk, _now())
+        return Begun(answer, int(deliveries))
+
+    async def commit(
+        self,
+        held: Held,
+        part: Part,
+        *,
+        window: int,
+        event: ChunkScored | None = None,
+        event_bytes: int = 0,
+        dead_letter: str = "",
+    ) -> tuple[Committed, int]:
+        """Acknowledge a chunk and record its part, if we still hold it and are the first.
+
+        Args:
+            part: its object is in the store, durable.
+            window: chunks that the job should have in the stream now.
+            event_bytes: the stream of `chunk.scored` may take no more memory than this; else the event is dropped.
+            dead_letter: JSON, for a chunk that was given up.
+
+        Returns:
+            The answer, and the rows whose event was dropped.
+        """
+        text = event.model_dump_json() if event else ""
+        chunk = (held.consumer, held.entry, held.job, held.chunk, part.model_dump_json(), part.rows, part.failed)
+        answer, dropped = await self._run("commit", held.job, *chunk, window, text, event_bytes, dead_letter)
+        return answer, int(dropped)
+
+    async def finish(self, held: Held, status: JobStatus) -> Committed:
+        """Complete a job whose manifest is in the store. `status` supplies the counts of the event."""
+        event = _finished(status, "completed").model_dump_json()
+        ours = (held.consumer, held.entry, held.job)
+        return cast(Committed, await self._run("finish", held.job, *ours, _now(), event, _seconds(PARTS_KEPT)))
+
+    async def renew(self, held: Held) -> bool:
+        """Extend the lease; False when it is lost: stop, and do not commit."""
+        return bool(await self._run("renew", held.job, held.consumer, held.entry))
+
+    async def release(self, held: Held) -> bool:
+        """Hand an entry back, so that anybody takes it at once; False when it is not ours."""
+        return bool(await self._run("release", held.job, held.consumer, held.entry))
+
+    async def end(self, status: JobStatus, state: EndState, error: str = "") -> str:
+        """End a job early, whoever works on it; returns the state before, `unknown` for a job that is not here.
+
+        Use `shared.records.end_job`, which records the end in the store as well.
+        """
+        event = _finished(status, state).model_dump_json()
+        return str(await self._run("end", status.id, status.id, state, _now(), error, event))
+
+    async def settle(self, status: JobStatus) -> None:
+        """Note that the end of a job is recorded in the store, with the counts of this status."""
+        counts = (status.done, status.failed)
+        await self._run("settle", status.id, status.id, *counts, _seconds(PARTS_KEPT))
+
+    async def feed(self, job_id: str, window: int, missing: Sequence[int] = ()) -> int:
+        """Top a job up to `window`, and put chunks back that got lost; returns the entries added."""
+        return int(await self._run("feed", job_id, job_id, window, *missing))
+
+    async def retire(self, consumer: str) -> bool:
+        """Delete a consumer unless it holds entries."""
+        return bool(await self._run("retire", "", consumer))
+
+    async def status(self, job_id: str) -> JobStatus | None:
+        fields: Any = await self._redis.hgetall(self.keys.job(job_id))
+        return JobStatus.of_hash(fields) if fields else None
+
+    async def statuses(self, job_ids: Sequence[str]) -> list[JobStatus]:
+        """Return the status of each job that is known, in the order given."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hgetall(self.keys.job(job_id))
+            found = await pipe.execute()
+        return [JobStatus.of_hash(fields) for fields in found if fields]
+
+    async def list(self, limit: int, before: str | None = None) -> Sequence[JobStatus]:
+        """Return up to `limit` jobs, the newest first, all older than job `before`.
+
+        Raises:
+            ValueError: `before` is no job id.
+        """
+        ids = [job_id async for job_id in self._ids(limit, before)]
+        return await self.statuses(ids)
+
+    async def parts(self, job_id: str, first: int = 0, last: int | None = None) -> dict[int, Part]:
+        """Return the committed parts by chunk: of chunks [first, last), or all.
+
+        For a job that has ended, its record in the store is the truth (`shared.records.parts_of`).
+        """
+        key = self.keys.parts(job_id)
+        if last is None:
+            found: Mapping[Any, Any] = await self._redis.hgetall(key)
+        elif last <= first:
+            return {}
+        else:
+            chunks = range(first, last)
+            values = await self._redis.hmget(key, [str(chunk) for chunk in chunks])
+            found = {chunk: text for chunk, text in zip(chunks, values, strict=True) if text is not None}
+        return {int(chunk): Part.model_validate_json(text) for chunk, text in sorted(found.items(), key=lambda item: int(item[0]))}
+
+    async def backlog(self) -> int:
+        """Return how many rows are accepted and not yet finished."""
+        return int(await self._redis.get(self.keys.backlog) or 0)
+
+    async def open_jobs(self) -> Sequence[str]:
+        """Return the ids, oldest first, of jobs that have not ended, or whose end is not yet recorded in the store."""
+        found: Any = await self._redis.smembers(self.keys.open_jobs)
+        return sorted(found)
+
+    async def _ids(self, limit: int, before: str | None) -> AsyncIterator[str]:
+        newest = "+inf" if before is None else str(_created(before))
+        offset = 0
+        while limit > 0:
+            page: Any = await self._redis.zrevrangebyscore(self.keys.jobs, newest, "-inf", offset, _PAGE)
+            for job_id in page:
+                if limit > 0 and (before is None or job_id < before):
+                    limit -= 1
+                    yield job_id
+            if len(page) < _PAGE:
+                return
+            offset += _PAGE
+
+    async def _run(self, script: str, job_id: str, *args: str | float) -> Any:
+        k = self.keys
+        events = (k.stream(ChunkScored.stream), k.stream(JobFinished.stream), k.dropped_events)
+        names = (k.job(job_id), k.parts(job_id), k.chunks, k.backlog, k.jobs, k.open_jobs, k.dead_letters, *events)
+        call: AsyncScript = self._scripts[script]
+        return await call(keys=list(names), args=[SCORERS_GROUP, *args])
+
+
+def _assembled(body: str, prelude: str) -> str:
+    """The first line of a script is its shebang with the flags, and has to stay the first."""
+    shebang, rest = body.split("\n", 1)
+    return f"{shebang}\n{prelude}\n{rest}"
+
+
+def _finished(status: JobStatus, state: EndState) -> JobFinished:
+    return JobFinished(job_id=status.id, state=state, rows=status.done, failed=status.failed)
+
+
+def _flat(fields: Mapping[str, str]) -> list[str]:
+    return [text for item in fields.items() for text in item]
+
+
+def _created(job_id: str) -> int:
+    return round(job_time(job_id).timestamp() * 1000)
+
+
+def _seconds(span: timedelta) -> int:
+    return int(span.total_seconds())
+
+
+def _now() -> str:
+    return utc_now().isoformat()

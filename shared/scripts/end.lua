@@ -1,0 +1,12 @@
+#!lua flags=allow-oom
+-- group, id, state, now, error, event -> the state before, which tells whether this ended the job.
+-- The id stays among the open jobs until the end is recorded in the store too (settle).
+local state, now, why, event = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local before = redis.call('HGET', job, 'state')
+if not before then return 'unknown' end
+if not is_open[before] then return before end
+local at = redis.call('HMGET', job, 'rows', 'done')
+redis.call('DECRBY', backlog, at[1] - at[2])
+redis.call('HSET', job, 'state', state, 'finished_at', now, 'error', why)
+redis.call('XADD', finished, 'MAXLEN', '~', FINISHED, '*', '__data__', event)
+return before
