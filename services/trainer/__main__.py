@@ -11,6 +11,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, ProcessCollector
 from redis.exceptions import RedisError
 
+from services.trainer.alias import MlflowRegistry
 from services.trainer.commands import CommandFailed, Lane
 from services.trainer.promote import Promoter
 from services.trainer.routes import create_app
@@ -34,24 +35,12 @@ class LeadershipLost(RuntimeError):
     """Another trainer has taken over; this one must not go on writing."""
 
 
-class Registry:
-    """The alias in MLflow, whose import takes seconds and is put off until it is needed."""
-
-    def __init__(self, mlflow_uri: str) -> None:
-        self._uri = mlflow_uri
-
-    def set_champion(self, name: str, version: str) -> None:
-        from services.trainer.registry import set_champion  # noqa: PLC0415
-
-        set_champion(self._uri, name, version)
-
-
 @asynccontextmanager
 async def build(settings: TrainerSettings) -> AsyncIterator[Trainer]:
     redis = connect(settings)
     store = Store.open(settings.store_url)
     deadline = timedelta(seconds=load_params(settings.params_path).promotion.deadline)
-    promoter = Promoter(settings, store, redis, Registry(settings.mlflow_uri), deadline)
+    promoter = Promoter(settings, store, redis, MlflowRegistry(settings.mlflow_uri), deadline)
     try:
         async with Replica("trainer", settings, redis) as replica:
             yield Trainer(settings, store, redis, promoter, replica)
@@ -72,6 +61,7 @@ async def once(settings: TrainerSettings) -> int:
         except CommandFailed as failed:
             log.error("training failed", error=str(failed))
             return 1
+        await trainer.promoter.mirrored()
         log.info("done", **result)
         return 0
 
@@ -184,6 +174,9 @@ def main() -> int:
     except (SettingsInvalid, ParamsInvalid, AddressInUse) as refused:
         print(f"trainer: {refused}", file=sys.stderr)  # noqa: T201 - the logger may not be set up yet
         return 2
+    except (RedisError, OSError) as away:
+        log.error("redis or the store is away: start them, or set TASADOR_REDIS_URL", error=str(away))
+        return 1
 
 
 def _run(work: Coroutine[None, None, int]) -> int:

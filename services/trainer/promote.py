@@ -61,8 +61,8 @@ class PromotionRefused(RuntimeError):
 class Registry(Protocol):
     """What promotion needs of the model registry."""
 
-    def set_champion(self, name: str, version: str) -> None:
-        """Point the alias `champion` at a version. May block."""
+    async def set_champion(self, name: str, version: str) -> None:
+        """Point the alias `champion` at a version. May take seconds."""
         ...
 
 
@@ -99,6 +99,7 @@ class Promoter:
         self._registry = registry
         self._deadline = deadline
         self._keys = keys.Keys(settings.tenant)
+        self._mirroring: asyncio.Task[None] | None = None
 
     def _lease(self) -> Lease:
         return Lease(self._redis, self._keys.lease("promotion"), LEASE)
@@ -228,11 +229,20 @@ class Promoter:
             log.warning("promoted, but redis is away", error=str(error))
         await self._remember(record, record.action, record.epoch, record.reason)
         await self._save(record.model_copy(update={"state": "done"}))
-        try:
-            await asyncio.to_thread(self._registry.set_champion, self._name, record.version)
-        except Exception as error:  # the registry is a mirror: serving does not depend on it
-            log.warning("the registry's alias could not be set", error=str(error))
+        self._mirroring = asyncio.create_task(self._mirror(record.version))
         log.info(record.action, version=record.version, epoch=record.epoch, reason=record.reason)
+
+    async def _mirror(self, version: str) -> None:
+        """Tell the registry. Serving does not depend on it, and the next promotion tells it again."""
+        try:
+            await self._registry.set_champion(self._name, version)
+        except Exception as error:  # whatever client library is behind it
+            log.warning("the registry's alias could not be set", error=str(error))
+
+    async def mirrored(self) -> None:
+        """Return when the registry has been told of the last promotion."""
+        if self._mirroring is not None:
+            await self._mirroring
 
     async def _abort(self, lease: Lease, record: PromotionRecord, why: str) -> None:
         log.warning("promotion aborted", version=record.version, why=why)
