@@ -1,0 +1,60 @@
+# The commands of the README and of CI. Paths are relative, so a checkout may live under a name with spaces.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+PYTHON ?=
+export PYTHON
+
+VENV := .venv/bin/python
+INSTALL := @PYTHON="$(PYTHON)" sh requirements/install.sh
+LOCK := $(VENV) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
+SERVICE_LOCKS := gateway scorer trainer monitor stack
+
+.PHONY: help up down dev train test check bench lock clean stack-venv dev-venv
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+up: stack-venv ## start everything in the foreground; Ctrl-C drains and ends it
+	@exec $(VENV) -m tasador up
+
+down: ## end the running stack from another terminal
+	@if [ -x $(VENV) ]; then exec $(VENV) -m tasador down; else echo "Nothing runs: there is no .venv."; fi
+
+dev: stack-venv ## as `up`, and restart a service when its code changes
+	@exec $(VENV) -m tasador up --reload
+
+train: stack-venv ## train a model now and promote it if it is better
+	@exec $(VENV) -m tasador train
+
+test: dev-venv ## run the whole suite with coverage
+	@$(VENV) -m pytest tests --cov --cov-report=term:skip-covered $(ARGS)
+
+check: dev-venv ## lint, format, types, import contracts: what CI checks
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+	@$(VENV) -m mypy
+	@.venv/bin/lint-imports
+
+bench: dev-venv ## measure, and print the tables
+	@$(VENV) -m benchmarks $(ARGS)
+
+lock: dev-venv ## recompile requirements/*.txt from pyproject.toml
+	@for extra in dev $(SERVICE_LOCKS); do \
+		echo "requirements/$$extra.txt"; \
+		constraint=; [ $$extra = dev ] || constraint="-c requirements/dev.txt"; \
+		$(LOCK) --extra $$extra $$constraint pyproject.toml -o requirements/$$extra.txt || exit 1; \
+	done
+	@echo requirements/bootstrap.txt
+	@echo uv | $(LOCK) - -o requirements/bootstrap.txt
+
+clean: ## remove .venv, caches and the stack's state (.tasador: models, jobs, history)
+	@if [ -f .tasador/stack.json ] && [ -x $(VENV) ]; then $(VENV) -m tasador down; fi
+	@rm -rf .venv .tasador .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+stack-venv:
+	$(INSTALL) stack
+
+dev-venv:
+	$(INSTALL) dev

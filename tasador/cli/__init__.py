@@ -1,0 +1,5 @@
+"""The command line `tasador`."""
+
+from tasador.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,20 @@
+"""All commands, put together."""
+
+import typer
+
+from tasador.cli import stack
+
+app = typer.Typer(
+    name="tasador",
+    help="Train, serve, score, watch and reload a tabular model.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+stack.add_to(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

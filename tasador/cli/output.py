@@ -1,0 +1,96 @@
+"""How commands speak: tables for people, JSON for programs, exit codes for scripts."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class Exit(IntEnum):
+    """What a script can tell from the exit code."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    PARTIAL = 3
+    """Done, but some rows failed."""
+    NOT_FOUND = 4
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("-o", "--output", help="How to print the answer.")]
+
+
+def out() -> Console:
+    """Answers; honours NO_COLOR."""
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """Everything that is no answer: progress, errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def fail(message: str, code: Exit = Exit.FAILED) -> NoReturn:
+    """End the command with a message that says what to do."""
+    err().print(Text.assemble(("error: ", "red"), message), soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    """Print plain JSON, never wrapped or coloured: the reader is a program."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_fields(fields: Mapping[str, Any]) -> None:
+    """Print one thing, a field a line."""
+    width = max(map(len, fields), default=0)
+    for name, value in fields.items():
+        out().print(Text.assemble((f"{name:<{width}}  ", "bold"), _cell(value)), soft_wrap=True)
+
+
+def print_rows(rows: list[Mapping[str, Any]], columns: list[str], empty: str) -> None:
+    """Print many things, one a line."""
+    if not rows:
+        err().print(empty)
+        return
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    out().print(table)
+
+
+def answer(value: Any, form: Format, as_table: Callable[[], None]) -> None:
+    if form is Format.JSON:
+        print_json(value)
+    else:
+        as_table()
+
+
+@contextmanager
+def one_line(*expected: type[Exception], code: Exit = Exit.FAILED) -> Iterator[None]:
+    """Turn errors that a user can act on into a message without a traceback."""
+    try:
+        yield
+    except expected as error:
+        fail(str(error), code)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)

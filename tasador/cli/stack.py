@@ -1,0 +1,91 @@
+"""`up`, `down`, `status`: the local stack."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from shared.settings import PREFIX, SettingsInvalid
+from tasador.cli.output import Exit, Format, FormatOption, fail, one_line, out, print_json
+from tasador.settings import StackSettings
+from tasador.stack import control, launch
+from tasador.stack.ports import PortTaken
+from tasador.stack.state import AlreadyRunning, StackState
+from tasador.stack.valkey import ValkeyMissing
+from tasador.stack.view import addresses, table
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def up(
+    scorers: Annotated[int | None, typer.Option(min=1, max=64, help="How many scorers.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when all is ready.")] = False,
+    reload: Annotated[bool, typer.Option(help="Restart a service when its code changes.")] = False,
+) -> None:
+    """Start everything, and stay in the foreground until Ctrl-C."""
+    _take_out_of_the_command_line(scorers)
+    with one_line(SettingsInvalid, AlreadyRunning, PortTaken, ValkeyMissing, control.DidNotStart):
+        settings = StackSettings.load()
+        if detach:
+            _show(control.start_detached(settings, reload=reload))
+            return
+        raise typer.Exit(launch.up(settings, out(), watch_code=reload))
+
+
+def down() -> None:
+    """End the stack that runs, from elsewhere."""
+    with one_line(SettingsInvalid, control.DidNotEnd):
+        ended = control.down(StackSettings.load().state_dir)
+    out().print(ended)
+
+
+def status(output: FormatOption = Format.TABLE) -> None:
+    """Show the processes and addresses; exit code 1 when nothing runs."""
+    with one_line(SettingsInvalid):
+        state = control.running(StackSettings.load().state_dir)
+    if output is Format.JSON:
+        print_json(_as_json(state))
+    elif state:
+        _show(state)
+    if not state:
+        fail("nothing runs here: `tasador up` starts it", Exit.FAILED)
+
+
+def _take_out_of_the_command_line(scorers: int | None) -> None:
+    """Start over with the number in the environment.
+
+    Who looks for scorers by their command line must not find, and end, the launcher.
+    """
+    if scorers is not None:
+        os.environ[f"{PREFIX}SCORERS"] = str(scorers)
+        rest = _without_scorers(sys.argv[1:])
+        os.execv(sys.executable, [sys.executable, "-m", "tasador", *rest])
+
+
+def _without_scorers(arguments: list[str]) -> list[str]:
+    rest, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == "--scorers":
+            skip = True
+        elif not argument.startswith("--scorers="):
+            rest.append(argument)
+    return rest
+
+
+def _show(state: StackState) -> None:
+    out().print(table(state.processes))
+    for line in addresses(state):
+        out().print(line, soft_wrap=True)
+
+
+def _as_json(state: StackState | None) -> dict[str, Any]:
+    if not state:
+        return {"running": False, "ready": False, "processes": []}
+    return {"running": True, **state.model_dump(exclude={"created"})}

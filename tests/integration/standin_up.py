@@ -1,0 +1,32 @@
+"""`tasador up` with stand-ins in place of the services."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from shared.settings import ROOT
+from tasador.settings import StackSettings
+from tasador.stack import launch
+from tasador.stack.commands import service_commands
+from tasador.stack.ports import PortTaken
+from tasador.stack.spawn import Command
+from tasador.stack.state import AlreadyRunning
+
+STANDIN = Path(__file__).with_name("standin_service.py")
+
+
+def standins(scorers: int, environment: Mapping[str, str]) -> Iterator[Command]:
+    ports = {"gateway": environment["TASADOR_GATEWAY_PORT"], "monitor": environment["TASADOR_MONITOR_PORT"]}
+    for command in service_commands(scorers, environment):
+        argv = (sys.executable, str(STANDIN), command.service, ports.get(command.service, "0"))
+        yield replace(command, argv=argv, env={**environment, "PYTHONPATH": str(ROOT)})
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(launch.up(StackSettings.load(), Console(width=200), services=standins))
+    except (AlreadyRunning, PortTaken) as refused:
+        sys.exit(str(refused))
