@@ -21,7 +21,7 @@ class Acceptance:
 
 
 def ask(pipeline: Any, exported: Exported, frame: pd.DataFrame) -> Acceptance:
-    """Predict a row with a null, and one with an unknown category, in each column; scikit-learn raises if it may not be.
+    """Try a null, and an unknown category, in each column; scikit-learn raises at what it refuses.
 
     Args:
         frame: rows that the pipeline accepts; one without nulls is made of them.

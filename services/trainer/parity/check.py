@@ -17,9 +17,10 @@ from services.trainer.export.trees import read_trees
 from services.trainer.parity.acceptance import ask
 from services.trainer.parity.bound import dot_bound
 from services.trainer.parity.compare import Difference, compare
+from services.trainer.parity.edge_rows import split_rows, threshold_rows
 from services.trainer.parity.reference import Matrix, Reference
 from services.trainer.parity.rows import draw_rows, special_rows
-from services.trainer.parity.thresholds import find_edges, threshold_rows
+from services.trainer.parity.thresholds import find_edges
 from shared.engine import Engine, OnnxRuntimeEngine
 
 CHUNK = 8192
@@ -96,10 +97,16 @@ class _Gate:
         yield from _split("drawn row", around)
         yield from _split("row with a category, unknown or null", special_rows(data, self._exported, accepted))
         if self._linear is None:
-            edges = find_edges(self._pipeline[0], read_trees(self._pipeline[1]), self._exported, data)
-            yield from _split("row on a threshold", threshold_rows(edges, data, self._exported))
+            yield from self._edge_cases(data, rng)
         for batch in BATCHES:
             yield _Case(f"row scored {batch} at a time", around[:SAMPLE], batch)
+
+    def _edge_cases(self, data: Matrix, rng: np.random.Generator) -> Iterator[_Case]:
+        trees = read_trees(self._pipeline[1])
+        edges = find_edges(self._pipeline[0], trees, self._exported, data)
+        yield from _split("row on a threshold", threshold_rows(edges, data))
+        transformed = self._reference.transform(self._frame)
+        yield from _split("row on a split", split_rows(edges, trees, data, transformed, rng))
 
     def compare(self, case: _Case) -> Difference:
         frame = case.frame
