@@ -285,3 +285,34 @@ def _ask(port: int, command: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(command)
         return connection.recv(100)
+
+
+class UpByMake(Up):
+    """As `make up` starts it."""
+
+    def command(self) -> list[str]:
+        makefile = self.state_dir.parent / "Makefile"
+        recipe = " ".join(f"'{word}'" for word in super().command())
+        makefile.write_text(f"up:\n\t@exec {recipe}\n")
+        return ["make", "-f", str(makefile), "up"]
+
+    def is_ready(self) -> bool:
+        return bool(self.state()["ready"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what make does with its signals is seen in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("to_the_group", [False, True])
+def test_a_signal_to_make_ends_what_it_started(
+    tmp_path: Path, settings: dict[str, str], number: signal.Signals, to_the_group: bool
+) -> None:
+    if number == signal.SIGKILL and to_the_group:
+        pytest.skip("that is the killed launcher")
+    stack = UpByMake(tmp_path / "state", {**settings, "STANDIN_DRAIN": "0.5"}).become_ready()
+    try:
+        (os.killpg if to_the_group else os.kill)(stack.process.pid, number)
+        stack.process.wait(30)
+        stack.wait_until(lambda: not stack.members())
+        assert "drained" in (stack.state_dir / "logs" / "scorer-1.log").read_text()
+    finally:
+        stack.kill()
