@@ -178,7 +178,7 @@ class JobQueue:
             chunks = range(first, last)
             values = await self._redis.hmget(key, [str(chunk) for chunk in chunks])
             found = {chunk: text for chunk, text in zip(chunks, values, strict=True) if text is not None}
-        return {int(chunk): Part.model_validate_json(text) for chunk, text in sorted(found.items(), key=lambda item: int(item[0]))}
+        return {chunk: Part.model_validate_json(text) for chunk, text in sorted((int(c), t) for c, t in found.items())}
 
     async def backlog(self) -> int:
         """Return how many rows are accepted and not yet finished."""
