@@ -1,0 +1,99 @@
+"""Real artifacts for tests: a small forest over `a_table()`, exported, with its golden rows, in a store."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+
+from services.trainer.export import encode_frame, export_pipeline
+from shared import artifact
+from shared.artifact import CONTENT, GOLDEN, ONNX, PROFILE, SIGNATURE, Champion, Golden, GoldenRow, Manifest, Metrics
+from shared.clock import utc_now
+from shared.profile import build_profile
+from shared.signature import Feature, Signature, Target
+from shared.store import Store
+from tests.pipelines import a_pipeline, a_table, a_target
+
+ROWS = 200
+
+
+async def an_artifact(store: Store, name: str = "model", version: str = "1", *, seed: int = 0) -> str:
+    """Put a version into the store and return its digest. Another seed gives other predictions."""
+    with tempfile.TemporaryDirectory() as directory:
+        _write(Path(directory), name, version, seed)
+        return await artifact.upload(store, Path(directory))
+
+
+async def a_champion(store: Store, name: str = "model", version: str = "1", *, seed: int = 0) -> Champion:
+    """Put a version into the store and make it the champion, as the first promotion does."""
+    champion = Champion(version=version, epoch=1, digest=await an_artifact(store, name, version, seed=seed))
+    await artifact.write_champion(store, name, champion)
+    return champion
+
+
+async def break_graph(store: Store, name: str, version: str) -> None:
+    """Alter one byte of the graph, as a bad disk would."""
+    key = f"models/{name}/{version}/{ONNX}"
+    onnx = bytearray(await store.get(key))
+    onnx[len(onnx) // 2] ^= 1
+    await store.put(key, bytes(onnx))
+
+
+def _write(directory: Path, name: str, version: str, seed: int) -> None:
+    table = a_table(ROWS)
+    target = a_target(table) + seed
+    pipeline = a_pipeline(RandomForestRegressor(5, max_depth=5, random_state=seed), "imputed", table, target)
+    exported = export_pipeline(pipeline)
+    x, predictions = encode_frame(table, exported), pipeline.predict(table)
+    signature = Signature(
+        target=Target(name="price", unit="EUR"),
+        features=tuple(
+            Feature(name=n, kind="categorical", nullable=True, categories=exported.categories[n], example=table[n][0])
+            if n in exported.categories
+            else Feature(
+                name=n,
+                kind="numeric",
+                nullable=n != "count",
+                minimum=float(table[n].min()),
+                maximum=float(table[n].max()),
+                example=float(table[n].median()),
+            )
+            for n in exported.inputs
+        ),
+    )
+    rows = [
+        GoldenRow(row=signature.decode(r), prediction=p) for r, p in zip(x[:20].tolist(), predictions, strict=False)
+    ]
+    files = {
+        SIGNATURE: signature,
+        PROFILE: build_profile(signature, x, predictions),
+        GOLDEN: Golden(rows=tuple(rows)),
+    }
+    (directory / ONNX).write_bytes(exported.onnx)
+    for file, document in files.items():
+        (directory / file).write_text(document.model_dump_json())
+    assert set(CONTENT) == {path.name for path in directory.iterdir()}
+    artifact.seal(directory, _manifest_fields(name, version, target - predictions))
+
+
+def _manifest_fields(name: str, version: str, residuals: np.ndarray) -> dict[str, object]:
+    scores = {"rmse": float(np.sqrt((residuals**2).mean())), "mae": float(np.abs(residuals).mean()), "r2": 0.9}
+    fields = {
+        "name": name,
+        "version": version,
+        "created_at": utc_now(),
+        "candidate": "random_forest",
+        "exactness": "bits",
+        "metrics": {"random_forest": Metrics(train=scores, cv_mean=scores, cv_std=scores, test=scores)},
+        "mlflow_run_id": "run",
+        "data_sha256": "d" * 64,
+        "params_sha256": "e" * 64,
+        "git_commit": None,
+        "libraries": {},
+        "rows": {"train": ROWS, "test": 0},
+        "parity": {"rows": 0},
+        "drift": {"mean_shift": 2.0, "psi": 0.2, "psi_min_rows": 200, "window_rows": 1000, "window": 3600.0},
+    }
+    assert set(fields) <= set(Manifest.model_fields)
+    return fields

@@ -1,0 +1,284 @@
+"""A promotion happens everywhere or nowhere: real store, real Valkey, real replicas with real models."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from services.trainer.promote import Promoter, PromotionRefused, wait_converged
+from shared import artifact, keys
+from shared.follower import ModelFollower
+from shared.lease import Lease
+from shared.replica import Replica
+from shared.settings import CommonSettings
+from shared.store import Store
+from tests.artifacts import a_champion, an_artifact, break_graph
+from tests.valkey import ValkeyServer
+from tests.waiting import eventually
+
+NAMES = keys.Keys()
+
+
+class FakeRegistry:
+    """Remembers the alias."""
+
+    def __init__(self) -> None:
+        self.champion: str | None = None
+
+    async def set_champion(self, name: str, version: str) -> None:
+        self.champion = version
+
+
+class Place:
+    """A store, a broker, and the settings of whoever meets there."""
+
+    def __init__(self, directory: Path, redis_url: str) -> None:
+        self.settings = CommonSettings(
+            state_dir=directory,
+            redis_url=redis_url,
+            store_url=(directory / "store").as_uri(),
+            model_name="model",
+            presence_seconds=1,
+            announce_seconds=0.2,
+            poll_seconds=0.2,
+        )
+        self.store = Store.open(self.settings.store_url)
+        self.redis = self.client()
+        self.registry = FakeRegistry()
+
+    def client(self) -> Redis:
+        return Redis.from_url(self.settings.redis_url.get_secret_value(), decode_responses=True)
+
+    def promoter(self, deadline: float = 10.0) -> Promoter:
+        return Promoter(self.settings, self.store, self.redis, self.registry, timedelta(seconds=deadline))
+
+    @asynccontextmanager
+    async def replica(self, number: int) -> AsyncIterator[ModelFollower]:
+        """A process that serves, as gateway and scorer do; here it is a task."""
+        settings = self.settings.model_copy(update={"replica_id": f"r{number}"})
+        redis = self.client()
+        async with Replica("gateway", settings, redis) as replica:
+            follower = ModelFollower(settings, redis, self.store, replica)
+            running = asyncio.create_task(follower.run())
+            try:
+                yield follower
+            finally:
+                running.cancel()
+        await redis.aclose()
+
+    async def actions(self) -> list[str]:
+        return [entry.action for entry in await artifact.read_history(self.store, "model")]
+
+
+@pytest.fixture
+async def place(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[Place]:
+    place = Place(tmp_path, valkey.url)
+    yield place
+    await place.redis.aclose()
+
+
+async def quiet(_: str) -> None:
+    return
+
+
+def version_of(follower: ModelFollower) -> str | None:
+    return follower.current.model.version if follower.current else None
+
+
+async def serving(version: str, *followers: ModelFollower) -> None:
+    async def all_serve() -> bool:
+        return all(version_of(follower) == version for follower in followers)
+
+    await eventually(all_serve)
+
+
+async def test_every_replica_swaps_to_the_new_version(place: Place) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    async with place.replica(1) as one, place.replica(2) as two:
+        await serving("1", one, two)
+        promoter = place.promoter()
+        champion = await promoter.promote("2", "better", quiet)
+        await serving("2", one, two)
+        assert one.current is not None
+        assert one.current.epoch == champion.epoch == 2
+        assert await wait_converged(place.redis, NAMES, 2, patience=5) == []
+        await promoter.mirrored()
+    assert await artifact.read_champion(place.store, "model") == champion
+    assert place.registry.champion == "2"
+    assert await place.actions() == ["promoted"]
+
+
+async def test_a_broken_artifact_is_refused_everywhere(place: Place) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    await break_graph(place.store, "model", "2")
+    async with place.replica(1) as one:
+        await serving("1", one)
+        with pytest.raises(PromotionRefused, match="digest"):
+            await place.promoter().promote("2", "better", quiet)
+        assert version_of(one) == "1"
+
+
+async def test_one_replica_that_refuses_stops_it_for_all(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    async with place.replica(1) as one, place.replica(2) as two:
+        await serving("1", one, two)
+
+        async def refuse(version: str, digest: str | None = None) -> Any:
+            raise artifact.ArtifactInvalid("this machine has no such engine")
+
+        monkeypatch.setattr(two.models, "get", refuse)
+        with pytest.raises(PromotionRefused, match="gateway:r2 refused version 2.*no such engine"):
+            await place.promoter().promote("2", "better", quiet)
+        assert await place.redis.hget(NAMES.model("model"), "promotion_id") is None
+        assert (version_of(one), version_of(two)) == ("1", "1")
+    assert (await artifact.read_champion(place.store, "model")) is not None
+    assert await place.actions() == ["aborted"]
+
+
+async def test_a_replica_that_does_not_answer_in_time_stops_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    async with place.replica(1) as one:
+        await serving("1", one)
+
+        async def hang(version: str, digest: str | None = None) -> Any:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(one.models, "get", hang)
+        with pytest.raises(PromotionRefused, match="no receipt within 1 s from gateway:r1"):
+            await place.promoter(deadline=1).promote("2", "better", quiet)
+
+
+async def test_a_replica_that_died_does_not_veto(place: Place) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    dead = Replica("scorer", place.settings.model_copy(update={"replica_id": "dead"}), place.redis)
+    await dead.announce()  # and never again
+    async with place.replica(1) as one:
+        await place.promoter().promote("2", "better", quiet)
+        await serving("2", one)
+
+
+async def test_a_replica_that_missed_everything_converges(place: Place) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    await place.promoter().promote("2", "better", quiet)
+    async with place.replica(1) as late:
+        await serving("2", late)
+
+
+async def test_rolling_back_twice_goes_back_two_versions(place: Place) -> None:
+    await a_champion(place.store)
+    promoter = place.promoter()
+    for version in ("2", "3", "4"):
+        await an_artifact(place.store, version=version, seed=int(version))
+        await promoter.promote(version, "better", quiet)
+    assert (await promoter.rollback(None, "worse", quiet)).version == "3"
+    champion = await promoter.rollback(None, "worse", quiet)
+    assert (champion.version, champion.epoch) == ("2", 6)
+    assert await place.actions() == ["promoted"] * 3 + ["rolled_back"] * 2
+
+
+async def test_there_is_nothing_to_roll_back_to_at_first(place: Place) -> None:
+    await a_champion(place.store)
+    with pytest.raises(PromotionRefused, match="no earlier version"):
+        await place.promoter().rollback(None, "worse", quiet)
+
+
+async def test_a_trainer_that_died_before_the_decision_is_aborted_by_the_next(place: Place) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    async with place.replica(1) as one:
+        await serving("1", one)
+        dying = place.promoter()
+        lease = dying._lease()
+        assert await lease.acquire()
+        record = await dying._record("2", "better", "promoted", await artifact.read_champion(place.store, "model"))
+        await dying._stage(lease, record)
+        await lease.release()
+        await place.promoter().recover()
+        assert await place.redis.hget(NAMES.model("model"), "promotion_id") is None
+        assert version_of(one) == "1"
+    assert await place.actions() == ["aborted"]
+
+
+async def test_a_trainer_that_died_after_the_decision_is_finished_by_the_next(place: Place) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    async with place.replica(1) as one:
+        dying = place.promoter()
+        record = await dying._record("2", "better", "promoted", await artifact.read_champion(place.store, "model"))
+        await artifact.write_champion(place.store, "model", record.champion)
+        await place.promoter().recover()
+        await serving("2", one)
+        await place.promoter().recover()
+    assert await place.actions() == ["promoted"]
+
+
+async def test_a_trainer_that_lost_its_lease_writes_nothing(place: Place) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    paused = place.promoter()
+    lease = paused._lease()
+    assert await lease.acquire()
+    record = await paused._record("2", "better", "promoted", await artifact.read_champion(place.store, "model"))
+    await place.redis.delete(lease.key)
+    other = Lease(place.redis, lease.key, timedelta(seconds=30))
+    assert await other.acquire()
+    with pytest.raises(PromotionRefused, match="lease was lost"):
+        await paused._stage(lease, record)
+    with pytest.raises(PromotionRefused, match="lease was lost"):
+        await paused._decide(lease, record)
+    champion = await artifact.read_champion(place.store, "model")
+    assert champion is not None
+    assert champion.version == "1"
+
+
+async def test_a_flushed_redis_is_told_the_desired_version_again(place: Place, valkey: ValkeyServer) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    promoter = place.promoter()
+    await promoter.promote("2", "better", quiet)
+    keeping = asyncio.create_task(promoter.keep_published(0.1))
+    async with place.replica(1) as one:
+        await serving("2", one)
+        valkey.flush()
+
+        async def told() -> bool:
+            return await place.redis.hget(NAMES.model("model"), "epoch") == "2"
+
+        await eventually(told)
+        assert version_of(one) == "2"
+    keeping.cancel()
+
+
+async def test_a_replica_boots_from_the_store_while_redis_is_down(place: Place, valkey: ValkeyServer) -> None:
+    await a_champion(place.store)
+    valkey.kill()
+    async with place.replica(1) as one:
+        await serving("1", one)
+        assert one.fresh
+        await an_artifact(place.store, version="2", seed=1)
+        valkey.start()
+        await place.promoter().promote("2", "better", quiet)
+        await serving("2", one)
+
+
+async def test_the_epoch_of_a_replica_never_goes_back(place: Place) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    promoter = place.promoter()
+    champion = await promoter.promote("2", "better", quiet)
+    async with place.replica(1) as one:
+        await serving("2", one)
+        await place.redis.hset(NAMES.model("model"), mapping={"version": "1", "epoch": 1, "digest": champion.digest})
+        await one.reconcile()
+        assert version_of(one) == "2"
