@@ -98,12 +98,11 @@ def _useless(cells: _Cells, wish: FeatureParams) -> str | None:
     values = {cell for cell in cells.raw.cells if cell is not None}
     if not values:
         return "empty"
-    numbers = cells.raw.numbers[~cells.null]
-    same = len(values) == 1 or (not cells.words.any() and len(np.unique(numbers)) == 1)
-    # A category that is either given or null does tell something; an imputed number does not.
-    if same and (_kind(cells, wish) == "numeric" or not cells.null.any()):
-        return f"constant ({min(values)!r})"
-    return None
+    if _kind(cells, wish) == "numeric":
+        same = not cells.words.any() and len(np.unique(cells.raw.numbers[~cells.null])) == 1
+    else:  # a category that is either given or null does tell something
+        same = len(values) == 1 and not cells.null.any()
+    return f"constant ({min(values)!r})" if same else None
 
 
 def _problems(cells: _Cells, wish: FeatureParams) -> list[str]:
