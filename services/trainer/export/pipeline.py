@@ -18,8 +18,11 @@ BYTES_PER_NODE = 20
 """Measured, splits and leaves together, weights and thresholds in double."""
 
 
-def export_pipeline(pipeline: Any) -> Exported:
+def export_pipeline(pipeline: Any, *, largest: int = LARGEST_ARTIFACT) -> Exported:
     """Export a fitted `Pipeline` of a `ColumnTransformer` and an estimator.
+
+    Args:
+        largest: the most bytes that a graph may take.
 
     Raises:
         ExportRefused: a step, the estimator or an option cannot be exported exactly.
@@ -28,16 +31,16 @@ def export_pipeline(pipeline: Any) -> Exported:
         raise ExportRefused(f"{describe(pipeline)}: expected a Pipeline of a ColumnTransformer and an estimator")
     transformer, estimator = pipeline[0], pipeline[1]
     if type(estimator) in TREE_ESTIMATORS:
-        return _export_trees(transformer, estimator)
+        return _export_trees(transformer, estimator, largest)
     if type(estimator) in LINEAR_ESTIMATORS:
         return _export_linear(transformer, estimator)
     supported = ", ".join(known.__name__ for known in (*LINEAR_ESTIMATORS, *TREE_ESTIMATORS))
     raise ExportRefused(f"{describe(estimator)} is not supported; use one of {supported}")
 
 
-def _export_trees(transformer: Any, estimator: Any) -> Exported:
+def _export_trees(transformer: Any, estimator: Any, largest: int) -> Exported:
     trees = read_trees(estimator)
-    if trees.nodes * BYTES_PER_NODE > LARGEST_ARTIFACT:
+    if trees.nodes * BYTES_PER_NODE > largest:
         size = f"{trees.nodes} nodes, about {trees.nodes * BYTES_PER_NODE / 1e6:.0f} MB"
         raise ExportRefused(f"{describe(estimator)} has {size}; use fewer or shallower trees")
     graph = Graph()

@@ -48,6 +48,7 @@ def add_preprocessing(graph: Graph, transformer: Any) -> Preprocessed:
         for step in steps:
             block = _add_step(graph, block, step)
         blocks.append(block)
+        _check_dense(block, steps)
     return Preprocessed(inputs, _merged_categories(blocks), graph.join([block.tensor for block in blocks]))
 
 
@@ -102,6 +103,13 @@ def _add_step(graph: Graph, block: Block, step: Any) -> Block:
         return block
     supported = ", ".join(known.__name__ for known in _STEPS)
     raise refuse(block, step, f"is not supported; use {supported}")
+
+
+def _check_dense(block: Block, steps: Sequence[Any]) -> None:
+    """A sparse matrix is computed with in other ways, such as scaling by the reciprocal."""
+    for step in steps[:-1]:
+        if type(step) is OneHotEncoder and step.sparse_output:
+            raise refuse(block, step, "gives a sparse matrix to another step; use sparse_output=False")
 
 
 def _impute(graph: Graph, block: Block, imputer: Any) -> Block:

@@ -25,6 +25,8 @@ from shared.engine import Engine, OnnxRuntimeEngine
 
 CHUNK = 8192
 """Rows that a thread compares at a time: bounds the memory, and keeps the cores busy to the end."""
+WALKERS = 2000
+"""Rows of the data from which rows on the edge of a split are made."""
 SAMPLE = 1000
 BATCHES = (1, 3, 20, 50, 128)
 """Sizes in which the sample is scored again: the engine walks few rows and many in different ways."""
@@ -105,8 +107,9 @@ class _Gate:
         trees = read_trees(self._pipeline[1])
         edges = find_edges(self._pipeline[0], trees, self._exported, data)
         yield from _split("row on a threshold", threshold_rows(edges, data))
-        transformed = self._reference.transform(self._frame)
-        yield from _split("row on a split", split_rows(edges, trees, data, transformed, rng))
+        walkers = rng.permutation(len(data))[:WALKERS]
+        transformed = self._reference.transform(self._frame.iloc[walkers])
+        yield from _split("row on a split", split_rows(edges, trees, data[walkers], transformed, rng))
 
     def compare(self, case: _Case) -> Difference:
         frame = case.frame

@@ -13,7 +13,6 @@ from services.trainer.parity.thresholds import Edges
 
 MOST_SPLITS = 20_000
 """Of which `split_rows` makes two rows each: about 1 s for a forest of 200 trees."""
-MOST_WALKERS = 2000
 
 
 def threshold_rows(edges: Sequence[Edges], data: Matrix) -> Matrix:
@@ -40,12 +39,10 @@ def split_rows(
     Trees are taken in random order until there are `MOST_SPLITS` splits; one that no row reaches is left out.
 
     Args:
-        data: rows, of which `MOST_WALKERS` walk down the trees.
+        data: rows that walk down the trees; a few thousand are enough.
         transformed: the same rows as the estimator sees them.
     """
-    chosen = rng.permutation(len(data))[:MOST_WALKERS]
-    data, seen = data[chosen], transformed[chosen]
-    seen = seen.astype(np.float32) if trees.float32 else seen
+    seen = transformed.astype(np.float32) if trees.float32 else transformed
     by_feature = {edge.feature: edge for edge in edges}
     every = [tree for target in trees.targets for tree in target]
     pairs: list[Matrix] = []
