@@ -1,0 +1,89 @@
+"""What every format becomes, and why a table as a whole is refused."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.signature import FieldError
+
+MAX_IGNORED = 100
+"""Ignored columns that are listed; JSON rows may bring any number of names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Consecutive rows of a table, encoded, shape (n, F); a row in error is all NaN."""
+
+    x: NDArray[np.float64]
+    errors: Sequence[tuple[int, FieldError]]
+    """(row within the block, its first error), in row order, one per bad row."""
+
+
+class Table(Protocol):
+    """A table that is being read. What can be said from its header alone was checked when it was opened."""
+
+    @property
+    def ignored_columns(self) -> Sequence[str]:
+        """Columns the model does not know; complete when the blocks are."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """Read the rows in order, once. Raises TableRefused."""
+        ...
+
+
+class TableRefused(ValueError):
+    """The table as a whole cannot be scored."""
+
+
+class NotATable(TableRefused):
+    """The bytes are not of the stated format. `line` and `column` count from 1; None for binary formats."""
+
+    def __init__(self, detail: str, line: int | None = None, column: int | None = None) -> None:
+        where = "" if line is None else f"line {line}: " if column is None else f"line {line}, column {column}: "
+        super().__init__(where + detail)
+        self.line, self.column = line, column
+
+
+class NotInstances(TableRefused):
+    """A JSON document that is not `{"instances": [...]}`."""
+
+
+class ColumnsMissing(TableRefused):
+    """Columns that the model needs are not in the table at all."""
+
+    def __init__(self, names: Sequence[str], found: Sequence[str]) -> None:
+        shown = ", ".join(repr(name[:50]) for name in found[:20]) + (", …" if len(found) > 20 else "")
+        super().__init__(f"the table has no column {', '.join(map(repr, names))}; it has {shown or 'none'}")
+        self.names = tuple(names)
+
+
+class ColumnWrongType(TableRefused):
+    """A typed column can hold no value that the model takes."""
+
+    def __init__(self, name: str, expected: str, found: str) -> None:
+        super().__init__(f"column {name!r} has type {found}; expected {expected}")
+        self.name = name
+
+
+class EmptyTable(TableRefused):
+    """There is no row."""
+
+    def __init__(self) -> None:
+        super().__init__("the table has no rows")
+
+
+class TableTooLarge(TableRefused):
+    """Reading this would need more memory or rows than are allowed."""
+
+
+def nothing(rows: int, features: int) -> NDArray[np.float64]:
+    return np.full((rows, features), np.nan)
+
+
+def listable(name: str) -> str:
+    """Return a caller's column name as it is listed: bounded, and sayable in UTF-8."""
+    return name[:200].encode("utf-8", "replace").decode()

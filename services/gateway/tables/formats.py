@@ -1,0 +1,75 @@
+"""Which formats are read, by media type."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from enum import Enum
+from typing import BinaryIO
+
+from services.gateway.tables.block import Table
+from shared.signature import Signature
+
+
+class Format(Enum):
+    JSON = "JSON"
+    LINES = "JSON lines"
+    CSV = "CSV"
+    PARQUET = "Parquet"
+    ARROW = "Arrow stream"
+
+
+FORMATS: Mapping[str, Format] = {
+    "application/json": Format.JSON,
+    "application/x-ndjson": Format.LINES,
+    "application/jsonl": Format.LINES,
+    "text/csv": Format.CSV,
+    "application/vnd.apache.parquet": Format.PARQUET,
+    "application/vnd.apache.arrow.stream": Format.ARROW,
+}
+
+
+def format_of(content_type: str) -> Format | None:
+    """Return the format of a Content-Type; None if it is not read here, in this encoding or at all."""
+    message = Message()
+    message["Content-Type"] = content_type
+    if str(message.get_param("charset", "utf-8")).lower() not in ("utf-8", "utf8", "us-ascii"):
+        return None
+    # get_content_type() would answer text/plain for what it cannot read
+    return FORMATS.get(content_type.split(";", 1)[0].strip().lower())
+
+
+@dataclass(frozen=True)
+class TableLimits:
+    """Bytes that a format may need in memory at once."""
+
+    document: int
+    row_group: int
+
+
+def open_table(
+    kind: Format, file: BinaryIO, signature: Signature, limits: TableLimits, *, by_rows: bool = False
+) -> Table:
+    """Open a table and check what its header tells.
+
+    Args:
+        file: the body, seekable, at its start; it must stay open until the blocks are read.
+
+    Raises:
+        TableRefused
+    """
+    # pyarrow takes a third of a second to import: a gateway without jobs need not spend it.
+    if kind is Format.JSON or kind is Format.LINES:
+        from services.gateway.tables.json_tables import DocumentTable, LinesTable  # noqa: PLC0415
+
+        if kind is Format.JSON:
+            return DocumentTable(file, signature, max_bytes=limits.document, by_rows=by_rows)
+        return LinesTable(file, signature, by_rows=by_rows)
+    if kind is Format.CSV:
+        from services.gateway.tables.delimited import CsvTable  # noqa: PLC0415
+
+        return CsvTable(file, signature, by_rows=by_rows)
+    from services.gateway.tables.arrow_tables import ArrowTable, ParquetTable  # noqa: PLC0415
+
+    if kind is Format.PARQUET:
+        return ParquetTable(file, signature, max_group_bytes=limits.row_group, by_rows=by_rows)
+    return ArrowTable(file, signature, by_rows=by_rows)
