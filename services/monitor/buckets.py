@@ -1,0 +1,167 @@
+"""Counters in Redis: where events are counted once, and windows are read."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.monitor.fold import Minutes, by_span, lifetime
+from services.monitor.windows import HOUR, MINUTE, Window, lifetimes
+from shared.keys import Keys
+from shared.profile import Summary, merge
+
+PAGE = 1 << 16  # events per bitmap: 8 KB
+SEEN_SECONDS = 86_400  # after the last event of a page; by then nobody sends one of them again
+INVALID = "invalid"  # counter beside those of the replicas
+READ_AT_ONCE = 64  # hashes per round trip: the server answers others in between
+
+_SCRIPTS = Path(__file__).parent / "scripts"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a gateway's log of predictions has come with an event."""
+
+    replica: str
+    rows: int
+    answered: int
+    """Rows that the replica had answered up to the end of the event."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """What one stream entry adds to the counters."""
+
+    stream: str
+    entry_id: str
+    once: tuple[str, int] | None = None
+    """Producer and number of the event: a second entry with the same ones is not counted."""
+    progress: Progress | None = None
+    version: tuple[str, str] | None = None
+    """Model name and version that predicted."""
+    minutes: Minutes = field(default_factory=dict)
+    others: Mapping[str, Summary] = field(default_factory=dict)
+    """Counters of other hashes, by key; they do not expire."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """What gateways answered, against what was counted here."""
+
+    rows: int
+    answered: int
+    invalid: int
+    """Events that could not be read."""
+
+    @property
+    def dropped(self) -> int:
+        """Rows answered that are in no counter: refused by a full Redis, lost with it, or not arrived yet."""
+        return max(0, self.answered - self.rows)
+
+
+class Buckets:
+    """The monitor's counters of one tenant. Safe to use from several monitors at once."""
+
+    def __init__(self, redis: Redis, keys: Keys, group: str, consumer: str, keep_days: int) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._group = group
+        self._consumer = consumer
+        self._keep_days = keep_days
+        self._lifetimes = lifetimes(keep_days)
+        self._apply = redis.register_script((_SCRIPTS / "apply.lua").read_text())
+        self._retire = redis.register_script((_SCRIPTS / "retire.lua").read_text())
+
+    async def apply(self, applications: Sequence[Application], now: float) -> list[str]:
+        """Count and acknowledge entries.
+
+        Returns:
+            Per entry `applied`, `duplicate`, `lost` (somebody else took it over) or `failed` (it stays pending).
+        """
+        outcomes: list[str] = []
+        for application in applications:
+            # One call each, on purpose: a pipeline of scripts would hold every caller of the server up for its length.
+            try:
+                outcomes.append(str(await self._apply(*self._arguments(application, now))))
+            except (RedisError, OSError):
+                outcomes.append("failed")
+        return outcomes
+
+    async def read(self, model: str, version: str, window: Window) -> Summary:
+        """Return the sum of a window's buckets."""
+        names = [self._keys.bucket(model, version, window.span, number) for number in window.numbers]
+        total: Summary = {}
+        for start in range(0, len(names), READ_AT_ONCE):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in names[start : start + READ_AT_ONCE]:
+                    pipe.hgetall(name)
+                found = await pipe.execute()
+            total = await asyncio.to_thread(_sum, total, found)
+        return total
+
+    async def rows(self, model: str, version: str, window: Window) -> dict[int, int]:
+        """Return how many rows each bucket of a window has summarised."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for number in window.numbers:
+                pipe.hget(self._keys.bucket(model, version, window.span, number), "n")
+            found = await pipe.execute()
+        return {number: int(n) for number, n in zip(window.numbers, found, strict=True) if n is not None}
+
+    async def totals(self, model: str, version: str) -> Summary:
+        """Return the counters of a version since ever."""
+        return await self.counters(self._keys.totals(model, version))
+
+    async def counters(self, key: str) -> Summary:
+        found: Any = await self._redis.hgetall(key)
+        return {name: int(count) for name, count in found.items()}
+
+    async def versions(self, model: str) -> dict[str, float]:
+        """Return the versions that ever predicted, and when they last did (Unix time)."""
+        found: Any = await self._redis.zrange(self._keys.monitored(model), 0, -1, withscores=True)
+        return {str(version): float(time) for version, time in found}
+
+    async def received(self) -> Received:
+        found: Any = await self._redis.hgetall(self._keys.received)
+        rows = sum(int(value) for name, value in found.items() if name.endswith("|rows"))
+        answered = sum(int(value) for name, value in found.items() if name.endswith("|top"))
+        return Received(rows, answered, int(found.get(INVALID, 0)))
+
+    async def retire(self, now: float) -> int:
+        """Add up the figures of gateways that said nothing for as long as windows are kept; return how many."""
+        return int(await self._retire(keys=[self._keys.received], args=[now - self._lifetimes[HOUR]]))
+
+    def _arguments(self, application: Application, now: float) -> tuple[list[str], list[str | int | float]]:
+        a, keys = application, self._keys
+        source, number = a.once or ("", 0)
+        model, version = a.version or ("", "")
+        progress = a.progress or Progress("", 0, 0)
+        names = [a.stream, keys.seen(source, number // PAGE), keys.received, keys.monitored(model)]
+        arguments: list[str | int | float] = [self._group, self._consumer, a.entry_id]
+        arguments += [number % PAGE if a.once else "", SEEN_SECONDS]
+        arguments += [progress.replica, progress.rows, progress.answered, now, version]
+        for name, expires, counters in self._targets(a):
+            names.append(name)
+            arguments += [expires, len(counters)]
+            for counter in counters.items():
+                arguments += counter
+        return names, arguments
+
+    def _targets(self, a: Application) -> list[tuple[str, int, Summary]]:
+        targets = [(name, 0, dict(counters)) for name, counters in a.others.items()]
+        if a.version is None:
+            return targets
+        model, version = a.version
+        for span in (MINUTE, HOUR):
+            for number, counters in by_span(a.minutes, span).items():
+                expires = number * span + self._lifetimes[span]
+                targets.append((self._keys.bucket(model, version, span, number), expires, counters))
+        targets.append((self._keys.totals(model, version), 0, lifetime(a.minutes)))
+        return targets
+
+
+def _sum(total: Summary, hashes: Sequence[Mapping[str, str]]) -> Summary:
+    return merge([total, *({name: int(count) for name, count in found.items()} for found in hashes)])

@@ -1,0 +1,202 @@
+"""What Prometheus scrapes: figures of the shared counters as they are now, and counters of this process.
+
+Gauges and totals that come from Redis are the same on every monitor; a query over several takes `max`. Quantiles are
+computed here as well as in the histogram, because ours are finer than its buckets.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from services.monitor.drift import ColumnDrift
+from services.monitor.fold import MODES
+from services.monitor.monitor import DriftReport, Stats
+from services.monitor.stats import Figures, latency_counts
+from shared import latency
+from shared.profile import PREDICTION, Summary
+
+PREFIX = "tasador_monitor"
+_BUCKETS = range(7, len(latency.EDGES), 16)  # every second octave from 1.8 µs: 14 buckets
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was found at a scrape; None where Redis or the store could not answer."""
+
+    redis_up: bool
+    consuming: bool
+    stats: Stats | None = None
+    drift: DriftReport | None = None
+    totals: Summary | None = None
+    """Counters of all versions since ever."""
+
+
+class Metrics:
+    """Every metric of the monitor. `snapshot` is replaced before each scrape."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.events = Counter(
+            f"{PREFIX}_events",
+            "Events handled by this process: applied, duplicate, invalid, lost (taken over by another), failed or "
+            "waiting (both come again).",
+            ["stream", "outcome"],
+            registry=self.registry,
+        )
+        self.log = Counter(
+            f"{PREFIX}_log",
+            "Prediction log: rows_written, files_written, entries_refused by this process.",
+            ["what"],
+            registry=self.registry,
+        )
+        self._snapshots = _Snapshots()
+        self.registry.register(self._snapshots)
+
+    def count_events(self, stream: str, outcome: str, number: int) -> None:
+        self.events.labels(stream, outcome).inc(number)
+
+    def count_log(self, what: str, number: int) -> None:
+        self.log.labels(what).inc(number)
+
+    def expose(self, snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
+        """Return the exposition and its content type."""
+        self._snapshots.snapshot = snapshot
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+
+class _Snapshots(Collector):
+    def __init__(self) -> None:
+        self.snapshot = Snapshot(redis_up=False, consuming=False)
+
+    def collect(self) -> Iterator[Metric]:
+        found = self.snapshot
+        yield _gauge("redis_up", "1 if Redis answers.", [((), float(found.redis_up))])
+        yield _gauge("consuming", "1 if every consumer reads its stream.", [((), float(found.consuming))])
+        if found.stats is not None:
+            yield from _of_stats(found.stats)
+        if found.totals is not None:
+            yield _histogram(found.totals)
+        if found.drift is not None:
+            yield from _of_drift(found.drift)
+
+
+def _gauge(
+    name: str, text: str, values: Iterable[tuple[tuple[str, ...], float | None]], labels: tuple[str, ...] = ()
+) -> Metric:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+    for labelled, value in values:
+        if value is not None:
+            family.add_metric(labelled, value)
+    return family
+
+
+def _counter(
+    name: str, text: str, values: Iterable[tuple[tuple[str, ...], float]], labels: tuple[str, ...] = ()
+) -> Metric:
+    family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+    for labelled, value in values:
+        family.add_metric(labelled, value)
+    return family
+
+
+def _of_stats(stats: Stats) -> Iterator[Metric]:
+    ever = stats.lifetime.by_version.items()
+    yield _counter(
+        "predictions",
+        "Predictions counted, by version and mode.",
+        [((version, mode), n) for version, f in ever for mode, n in f.by_mode.items()],
+        ("version", "mode"),
+    )
+    yield _counter("failed_rows", "Rows of jobs that ended in an error.", [((), stats.lifetime.all.failed_rows)])
+    yield _counter("received_predictions", "Predictions of gateways received.", [((), stats.received)])
+    # A gauge: an event that arrives late lowers it.
+    yield _gauge(
+        "dropped_predictions",
+        "Predictions answered that no figure here contains, by kind of event.",
+        [((kind,), rows) for kind, rows in stats.dropped.items()],
+        ("stream",),
+    )
+    yield _gauge("invalid_events", "Events that could not be read, since ever.", [((), stats.invalid_events)])
+    yield _gauge(
+        "finished_jobs",
+        "Jobs that reached a terminal state, since ever.",
+        [((state,), n) for state, n in stats.finished_jobs.items() if not state.endswith("rows")],
+        ("state",),
+    )
+    recent = [(name, w.all) for name, w in stats.windows.items()]
+    yield _gauge(
+        "throughput_per_second", "Predictions per second.", [((w,), f.throughput) for w, f in recent], ("window",)
+    )
+    yield _gauge("prediction_mean", "Mean prediction.", [((w,), f.avg_prediction) for w, f in recent], ("window",))
+    yield _gauge(
+        "prediction_std",
+        "Standard deviation of predictions.",
+        [((w,), f.std_prediction) for w, f in recent],
+        ("window",),
+    )
+    yield _gauge(
+        "inference_quantile_seconds",
+        f"Engine time per prediction; relative error {latency.RELATIVE_ERROR:.1%}.",
+        _quantiles(recent),
+        ("window", "mode", "quantile"),
+    )
+    yield from _of_flow(stats)
+
+
+def _quantiles(recent: Iterable[tuple[str, Figures]]) -> Iterator[tuple[tuple[str, ...], float | None]]:
+    for window, found in recent:
+        for mode, times in found.latency_by_mode.items():
+            yield (window, mode, "0.5"), times.p50
+            yield (window, mode, "0.95"), times.p95
+            yield (window, mode, "0.99"), times.p99
+
+
+def _of_flow(stats: Stats) -> Iterator[Metric]:
+    flow = stats.flow
+    lags = [((kind, group), lag) for kind, groups in flow.lag.items() for group, lag in groups.items()]
+    labels = ("stream", "group")
+    yield _gauge("backlog_rows", "Rows of jobs accepted and not yet finished.", [((), flow.backlog_rows)])
+    yield _gauge("dead_letters", "Entries in the stream of dead letters.", [((), flow.dead_letters)])
+    yield _gauge(
+        "stream_entries", "Length of a stream.", [((k,), n) for k, n in flow.stream_entries.items()], ("stream",)
+    )
+    yield _gauge(
+        "lag_entries", "Entries not acknowledged by a group.", [(names, lag.entries) for names, lag in lags], labels
+    )
+    yield _gauge("lag_seconds", "Age of the oldest of them.", [(names, lag.seconds) for names, lag in lags], labels)
+
+
+def _histogram(totals: Summary) -> Metric:
+    family = HistogramMetricFamily(
+        f"{PREFIX}_inference_seconds", "Engine time per prediction, by mode.", labels=("mode",)
+    )
+    for mode in MODES:
+        cumulative = np.cumsum(latency_counts(totals, mode))
+        buckets = [(f"{latency.EDGES[i]:.6g}", float(cumulative[i])) for i in _BUCKETS]
+        family.add_metric(
+            (mode,), [*buckets, ("+Inf", float(cumulative[-1]))], sum_value=totals.get(f"ns:{mode}", 0) / 1e9
+        )
+    return family
+
+
+def _of_drift(report: DriftReport) -> Iterator[Metric]:
+    columns: list[tuple[tuple[str, ...], ColumnDrift]] = [((name,), c) for name, c in report.features.items()]
+    if PREDICTION not in report.features:  # a feature of that name has the label; two of one would break the scrape
+        columns.append(((PREDICTION,), report.prediction))
+    labels = ("feature",)
+    yield _gauge("drift_window_rows", "Rows that drift is computed from.", [((), report.n)])
+    yield _gauge("drift_psi", "Population stability index in nats.", [(n, c.psi) for n, c in columns], labels)
+    yield _gauge(
+        "drift_mean_shift",
+        "Shift of the mean in standard deviations of the reference.",
+        [(n, c.mean_shift) for n, c in columns],
+        labels,
+    )
+    yield _gauge("drifted", "1 if a limit is passed.", [(n, float(c.drifted)) for n, c in columns], labels)
+    yield _gauge("null_ratio", "Share of nulls.", [(n, c.null_rate) for n, c in columns], labels)

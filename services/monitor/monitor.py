@@ -1,0 +1,203 @@
+"""The monitor's questions and answers: figures and drift of the served model, read from the shared counters."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from services.monitor import windows
+from services.monitor.buckets import Buckets
+from services.monitor.drift import ColumnDrift, evaluate
+from services.monitor.flow import Flow, Streams
+from services.monitor.stats import Figures, figures
+from services.monitor.versions import Version, Versions, VersionUnknown
+from services.monitor.windows import DAY, HOUR, Window
+from shared import artifact
+from shared.keys import Keys
+from shared.profile import Profile, Summary, merge
+from shared.store import Store
+
+STATS_WINDOWS: Mapping[str, int] = {"5m": 5 * windows.MINUTE, "1h": HOUR, "24h": DAY}
+
+
+class NoModel(LookupError):
+    """There is no champion yet, or its artifact cannot be read."""
+
+
+@dataclass(frozen=True)
+class WindowFigures:
+    window: float | None
+    """Seconds; null since ever."""
+    since: datetime | None
+    all: Figures
+    by_version: dict[str, Figures]
+
+
+@dataclass(frozen=True)
+class Stats:
+    model_name: str
+    model_version: str | None
+    """The champion."""
+    at: datetime
+    lifetime: WindowFigures
+    windows: dict[str, WindowFigures]
+    received: int
+    """Predictions of gateways that were counted."""
+    dropped: dict[str, int]
+    """Predictions answered and not counted (see docs/monitoring.md), by kind of event."""
+    invalid_events: int
+    finished_jobs: dict[str, int]
+    flow: Flow
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    window: float
+    """Seconds that the window covers."""
+    n: int
+    """Rows of the champion in the window."""
+    since: datetime
+    until: datetime
+    model_name: str
+    model_version: str
+    drifted: list[str]
+    """Names of the features, and `prediction`, that have drifted."""
+    features: dict[str, ColumnDrift]
+    prediction: ColumnDrift
+    limits: dict[str, float] = field(default_factory=dict)
+
+
+class Monitor:
+    """Answers questions about one model. Redis errors pass through: the caller knows what to do without an answer."""
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        store: Store,
+        buckets: Buckets,
+        versions: Versions,
+        streams: Streams,
+        keys: Keys,
+        keep_days: int,
+    ) -> None:
+        self.model = model
+        self.keep_seconds = float(keep_days * DAY)
+        self._store = store
+        self._buckets = buckets
+        self._versions = versions
+        self._streams = streams
+        self._keys = keys
+
+    async def champion(self) -> Version:
+        """Return the version that serves. Raises NoModel."""
+        try:
+            pointer = await artifact.read_champion(self._store, self.model)
+            if pointer is None:
+                raise NoModel(f"{self.model} has no champion yet")
+            return await self._versions.get(self.model, pointer.version)
+        except VersionUnknown as unknown:
+            raise NoModel(str(unknown)) from unknown
+        except NoModel:
+            raise
+        except Exception as error:  # each store has its own errors for being away
+            raise NoModel(f"the store cannot be read: {error}") from error
+
+    async def drift(self, seconds: float | None = None) -> DriftReport:
+        """Compare the champion's live rows with its reference.
+
+        Args:
+            seconds: how far to look back; by default the fewest newest minutes with enough rows (`Limits`).
+
+        Raises:
+            NoModel: there is nothing to compare with.
+        """
+        champion, now = await self.champion(), time.time()
+        window = await self._newest(champion, now) if seconds is None else windows.last_seconds(seconds, now)
+        summary = await self._buckets.read(champion.model, champion.version, window)
+        features, prediction = evaluate(champion.profile, summary, champion.limits)
+        drifted = [name for name, column in features.items() if column.drifted]
+        return DriftReport(
+            window=window.seconds,
+            n=summary.get("n", 0),
+            since=_time(window.start),
+            until=_time(now),
+            model_name=champion.model,
+            model_version=champion.version,
+            drifted=[*drifted, "prediction"] if prediction.drifted else drifted,
+            features=features,
+            prediction=prediction,
+            limits=vars(champion.limits),
+        )
+
+    async def stats(self) -> Stats:
+        """Describe what was predicted, over each of `STATS_WINDOWS` and since ever, and the state of the pipeline."""
+        now = time.time()
+        seen = await self._buckets.versions(self.model)
+        profiles = {version: await self._profile(version) for version in seen}
+        recent = {
+            name: await self._window(seen, profiles, windows.last_seconds(seconds, now))
+            for name, seconds in STATS_WINDOWS.items()
+        }
+        totals = {version: await self._buckets.totals(self.model, version) for version in profiles}
+        received = await self._buckets.received()
+        dropped = await self._buckets.counters(self._keys.dropped_events)
+        return Stats(
+            model_name=self.model,
+            model_version=await self._champion_version(),
+            at=_time(now),
+            lifetime=_figures(totals, profiles, None),
+            windows=recent,
+            received=received.rows,
+            # The gateways' figure is derived from what arrived: it also knows what was lost on the way.
+            dropped={**dropped, "predictions.logged.v1": received.dropped},
+            invalid_events=received.invalid,
+            finished_jobs=await self._buckets.counters(self._keys.finished_jobs),
+            flow=await self._streams.flow(now),
+        )
+
+    async def _newest(self, champion: Version, now: float) -> Window:
+        longest = windows.at_most(champion.limits.window, now)
+        rows = await self._buckets.rows(champion.model, champion.version, longest)
+        return windows.newest(longest, rows, champion.limits.window_rows)
+
+    async def totals(self) -> Summary:
+        """Return the counters of all versions since ever, those of features left out."""
+        seen = await self._buckets.versions(self.model)
+        return merge([await self._buckets.totals(self.model, version) for version in seen])
+
+    async def _window(
+        self, seen: Mapping[str, float], profiles: Mapping[str, Profile | None], window: Window
+    ) -> WindowFigures:
+        active = [version for version, last in seen.items() if last >= window.start]
+        counters = {version: await self._buckets.read(self.model, version, window) for version in active}
+        return _figures({version: found for version, found in counters.items() if found}, profiles, window)
+
+    async def _profile(self, version: str) -> Profile | None:
+        try:
+            return (await self._versions.get(self.model, version)).profile
+        except VersionUnknown:
+            return None
+
+    async def _champion_version(self) -> str | None:
+        try:
+            return (await self.champion()).version
+        except NoModel:
+            return None
+
+
+def _figures(
+    counters: Mapping[str, Summary], profiles: Mapping[str, Profile | None], window: Window | None
+) -> WindowFigures:
+    seconds = window.seconds if window else None
+    parts = {version: (summary, profiles[version]) for version, summary in counters.items()}
+    return WindowFigures(
+        window=seconds,
+        since=_time(window.start) if window else None,
+        all=figures(list(parts.values()), seconds),
+        by_version={version: figures([part], seconds) for version, part in parts.items()},
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

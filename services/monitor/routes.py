@@ -1,0 +1,174 @@
+"""The HTTP surface of the monitor."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+from services.monitor.monitor import DriftReport, NoModel, Stats
+from services.monitor.problems import problem
+from services.monitor.runtime import Runtime
+from services.monitor.windows import InvalidWindow, parse_length
+from shared.broker import is_up
+from shared.telemetry import get_logger
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SLUGS = {404: "not-found", 405: "method-not-allowed"}
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Health:
+    status: Literal["healthy", "degraded", "warning"]
+    """degraded: something is missing; warning: everything works, and somebody should look."""
+    redis: bool
+    consuming: bool
+    model_version: str | None
+    uptime_hours: float
+    warnings: list[str]
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with runtime.running():
+            yield
+
+    app = FastAPIOffline(
+        title="Tasador monitor",
+        description="Figures, drift and metrics of what was predicted.",
+        lifespan=lifespan,
+    )
+    app.middleware("http")(_with_request_id)
+    _answer_problems(app)
+    _add_figures(app, runtime)
+    _add_health(app, runtime)
+    return app
+
+
+def _add_figures(app: FastAPI, runtime: Runtime) -> None:
+    monitor = runtime.monitor
+
+    @app.get("/stats")
+    async def stats() -> Stats:
+        """Predictions, throughput, latency and prediction moments: per window, since ever, by mode and version."""
+        return await monitor.stats()
+
+    @app.get("/drift")
+    async def drift(
+        window: Annotated[
+            str | None,
+            Query(
+                description="How far to look back: 5m, 1h, 24h or seconds. Default: the fewest newest minutes with "
+                "enough rows.",
+                examples=["1h"],
+            ),
+        ] = None,
+    ) -> DriftReport:
+        """The champion's live rows against its reference, per feature and for the prediction."""
+        seconds = None if window is None else parse_length(window, monitor.keep_seconds)
+        return await monitor.drift(seconds)
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics(request: Request) -> Response:
+        """Prometheus exposition."""
+        body, content_type = runtime.metrics.expose(await runtime.snapshot(), request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
+
+
+def _add_health(app: FastAPI, runtime: Runtime) -> None:
+    @app.get("/health")
+    async def health() -> Health:
+        """How it is; always 200 while the process answers."""
+        return await _health(runtime)
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/health/ready")
+    async def ready() -> JSONResponse:
+        """200 once every consumer has read from Redis, and from then on; else 503."""
+        status = "ready" if runtime.was_ready else "starting"
+        return JSONResponse({"status": status}, 200 if runtime.was_ready else 503)
+
+
+async def _health(runtime: Runtime) -> Health:
+    redis = await is_up(runtime.redis)
+    consuming, version, warnings = redis and runtime.consumers.consuming, None, []
+    if not redis:
+        warnings.append("Redis is away: nothing is counted now, and figures cannot be read; it heals by itself")
+    elif not consuming:
+        warnings.append("the consumers are starting")
+    degraded = bool(warnings)
+    try:
+        version = (await runtime.monitor.champion()).version
+        if redis:
+            drifted = (await runtime.monitor.drift()).drifted
+            warnings += [f"{name} has drifted; see /drift" for name in drifted]
+    except NoModel as missing:
+        warnings.append(str(missing))
+    except (RedisError, OSError) as error:
+        warnings.append(f"the figures cannot be read: {error}")
+    hours = (time.monotonic() - runtime.started) / 3600
+    status: Literal["healthy", "degraded", "warning"] = "warning" if warnings else "healthy"
+    return Health("degraded" if degraded else status, redis, consuming, version, round(hours, 4), warnings)
+
+
+async def _with_request_id(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+    given = request.headers.get("x-request-id", "")
+    request.state.request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid4())
+    response = await call(request)
+    response.headers["X-Request-ID"] = request.state.request_id
+    return response
+
+
+def _answer_problems(app: FastAPI) -> None:
+    """The one table from exception to answer."""
+
+    @app.exception_handler(InvalidWindow)
+    async def invalid_window(request: Request, error: InvalidWindow) -> Response:
+        errors = [{"pointer": "#/query/window", "code": "invalid", "detail": str(error)}]
+        return problem("invalid-parameter", str(error), _id(request), errors)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid_request(request: Request, error: RequestValidationError) -> Response:
+        errors = [
+            {"pointer": "#/" + "/".join(map(str, e["loc"])), "code": e["type"], "detail": e["msg"]}
+            for e in error.errors()
+        ]
+        return problem("invalid-parameter", "the request has invalid parameters", _id(request), errors)
+
+    @app.exception_handler(NoModel)
+    async def no_model(request: Request, error: NoModel) -> Response:
+        return problem("no-model", str(error), _id(request))
+
+    @app.exception_handler(RedisError)
+    @app.exception_handler(OSError)
+    async def away(request: Request, error: Exception) -> Response:
+        log.warning("cannot read the counters", error=str(error))
+        return problem("redis-unavailable", "Redis does not answer; try again later", _id(request))
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return problem(_SLUGS.get(error.status_code, "malformed-request"), str(error.detail), _id(request))
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        log.error("request failed", request_id=_id(request), exc_info=error)
+        return problem("internal-error", "the log has the cause under this request id", _id(request))
+
+
+def _id(request: Request) -> str:
+    return str(request.state.request_id)

@@ -1,0 +1,25 @@
+"""Where and how the monitor runs: `TASADOR_MONITOR_…`."""
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from shared.settings import CommonSettings
+
+
+class MonitorSettings(CommonSettings):
+    monitor_host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    monitor_port: int = Field(8001, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    monitor_address: str = Field("", description="Base URL that the replica announces; default http://<host>:<port>.")
+    monitor_keep_days: PositiveInt = Field(8, description="How long windows can look back.")
+    monitor_log_seconds: PositiveFloat = Field(10.0, description="Logged predictions reach the store this often ...")
+    monitor_log_rows: PositiveInt = Field(20_000, description="... or when this many rows are waiting.")
+    monitor_log_buffer_rows: PositiveInt = Field(
+        100_000, description="Rows held in memory while the store is away; further ones wait in Redis."
+    )
+    monitor_reclaim_seconds: PositiveFloat = Field(
+        30.0, description="Events that a monitor left unfinished for this long are taken over by another."
+    )
+    monitor_unknown_seconds: PositiveFloat = Field(
+        120.0, description="How long events of a version whose artifact cannot be read are kept and tried again."
+    )
+    monitor_evaluate_seconds: PositiveFloat = Field(10.0, description="How often drift is looked at for the log.")
+    monitor_drain_seconds: PositiveInt = Field(10, le=60, description="Time to finish after SIGTERM.")

@@ -1,0 +1,95 @@
+"""What the monitor needs of a version: its signature, profile and limits, from the artifact in the store."""
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from services.monitor.drift import Limits
+from shared import artifact
+from shared.artifact import ArtifactInvalid
+from shared.profile import Profile
+from shared.signature import Signature
+from shared.store import Store
+from shared.telemetry import get_logger
+
+CAPACITY = 32  # versions in memory; a profile is a few KB
+RETRY_SECONDS = 2.0  # an artifact that could not be read is not looked for again before
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Version:
+    model: str
+    version: str
+    signature: Signature
+    profile: Profile
+    limits: Limits
+
+
+class VersionUnknown(LookupError):
+    """The artifact cannot be read now. `hopeless`: it was tried for long enough, and the store does answer."""
+
+    def __init__(self, model: str, version: str, reason: str, *, hopeless: bool) -> None:
+        super().__init__(f"{model} version {version}: {reason}")
+        self.hopeless = hopeless
+
+
+@dataclass
+class _Failure:
+    since: float
+    tried: float
+    unknown: VersionUnknown
+
+
+class Versions:
+    """Versions by name, read once each: artifacts never change."""
+
+    def __init__(self, store: Store, patience: float) -> None:
+        self._store = store
+        self._patience = patience
+        self._known: OrderedDict[tuple[str, str], Version] = OrderedDict()
+        self._failed: OrderedDict[tuple[str, str], _Failure] = OrderedDict()
+
+    async def get(self, model: str, version: str) -> Version:
+        """Return a version.
+
+        Raises:
+            VersionUnknown: there is no valid artifact, or the store is away.
+        """
+        key = (model, version)
+        if key not in self._known:
+            self._remember(key, await self._fetch(key))
+        self._known.move_to_end(key)
+        return self._known[key]
+
+    async def _fetch(self, key: tuple[str, str]) -> Version:
+        failure = self._failed.get(key)
+        if failure is not None and time.monotonic() - failure.tried < RETRY_SECONDS:
+            raise failure.unknown
+        try:
+            found = await artifact.fetch(self._store, *key)
+            limits = Limits.of(found.manifest.drift)
+        except ArtifactInvalid as invalid:
+            raise self._failure(key, str(invalid), final=True) from invalid
+        except Exception as error:  # each store has its own errors for being away
+            raise self._failure(key, f"the store cannot be read: {error}", final=False) from error
+        self._failed.pop(key, None)
+        return Version(*key, found.signature, found.profile, limits)
+
+    def _failure(self, key: tuple[str, str], reason: str, *, final: bool) -> VersionUnknown:
+        now = time.monotonic()
+        before = self._failed.pop(key, None)
+        since = before.since if before and final else now
+        unknown = VersionUnknown(*key, reason, hopeless=final and now - since >= self._patience)
+        if before is None or before.unknown.args != unknown.args:
+            log.warning("cannot read a version", reason=str(unknown))
+        self._failed[key] = _Failure(since, now, unknown)
+        while len(self._failed) > CAPACITY:
+            self._failed.popitem(last=False)
+        return unknown
+
+    def _remember(self, key: tuple[str, str], version: Version) -> None:
+        self._known[key] = version
+        while len(self._known) > CAPACITY:
+            self._known.popitem(last=False)
