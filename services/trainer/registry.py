@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,7 @@ class Registered:
 
 def register_run(uri: str, record: RunRecord) -> Registered:
     """Log a run, one nested run per candidate, and register the selected pipeline as a new version."""
-    with _tracking(uri) as mlflow:
+    with tracking(uri) as mlflow:
         experiment = _experiment(mlflow, uri, record.model_name)
         with mlflow.start_run(experiment_id=experiment, run_name=record.selected.candidate) as run:
             mlflow.log_params(record.params)
@@ -77,12 +76,12 @@ def register_run(uri: str, record: RunRecord) -> Registered:
 
 def set_champion(uri: str, name: str, version: str) -> None:
     """Point the alias `champion` at a version, as `champion.json` does. Doing it again changes nothing."""
-    with _tracking(uri) as mlflow:
+    with tracking(uri) as mlflow:
         mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, version)
 
 
 @contextmanager
-def _tracking(uri: str) -> Iterator[ModuleType]:
+def tracking(uri: str) -> Iterator[Any]:
     """Import MLflow, quiet and offline, and point it at `uri` for the length of the block."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when it is imported
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # a machine without git is no error
@@ -93,12 +92,13 @@ def _tracking(uri: str) -> Iterator[ModuleType]:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(uri)
+        module: Any = mlflow  # typed in part only
+        before = module.get_tracking_uri() if module.tracking.is_tracking_uri_set() else None
+        module.set_tracking_uri(uri)
         try:
-            yield mlflow
+            yield module
         finally:
-            mlflow.set_tracking_uri(before)
+            module.set_tracking_uri(before)
 
 
 def _experiment(mlflow: Any, uri: str, name: str) -> str:
