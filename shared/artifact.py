@@ -5,7 +5,7 @@ Serving loads nothing but this: no pickle, no scikit-learn, no registry.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -222,6 +222,20 @@ async def read_history(store: Store, name: str) -> list[HistoryEntry]:
     except ObjectNotFound:
         return []
     return [HistoryEntry.model_validate_json(line) for line in lines if line.strip()]
+
+
+def served_versions(history: Sequence[HistoryEntry]) -> list[str]:
+    """Return the versions to go back through, oldest first, the champion last.
+
+    A rollback drops what it went back from, so that rolling back twice goes back two versions.
+    """
+    served: list[str] = []
+    for entry in history:
+        if entry.action == "rolled_back" and entry.version in served:
+            del served[served.index(entry.version) :]
+        if entry.action != "aborted":
+            served.append(entry.version)
+    return served
 
 
 async def append_history(store: Store, name: str, entry: HistoryEntry) -> None:

@@ -1,7 +1,7 @@
 """Everything the gateway answers when it cannot do what was asked: one table, one shape (RFC 9457).
 
-Raise `Problem` with a slug of `KINDS`; the status and the title come from there. `type` is `/problems/<slug>`, which is a
-page that says what to do. A slug is never renamed: clients switch on it.
+Raise `Problem` with a slug of `KINDS`; the status and the title come from there. `type` is `/problems/<slug>`, which is
+a page that says what to do. A slug is never renamed: clients switch on it.
 """
 
 import json
@@ -110,6 +110,11 @@ KINDS: Mapping[str, Kind] = {
         503,
         "There is no model to answer with",
         "No version was trained and promoted yet, or it does not load here. `/health` says more. Try again later.",
+    ),
+    "not-ready": Kind(
+        503,
+        "Requests should not be sent here yet",
+        "Wait until `/health/ready` answers 200. At first that takes a model, Redis and a scorer; later a model.",
     ),
     "redis-unavailable": Kind(
         503,

@@ -1,0 +1,141 @@
+"""One gateway: `python -m services.gateway`. It boots from the store alone, without Redis, and without a champion."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import uvicorn
+import uvloop
+from redis.asyncio import Redis
+
+from services.gateway.admin import Admin
+from services.gateway.app import Parts, create_app
+from services.gateway.jobs import Jobs, jobs_router
+from services.gateway.models import Catalogue
+from services.gateway.predict import Predictor
+from services.gateway.publish import publisher
+from services.gateway.settings import GatewaySettings
+from services.gateway.tally import Tally
+from services.gateway.telemetry import Buffer, PredictionLogger
+from services.gateway.watch import Watch
+from shared.broker import connect
+from shared.follower import ModelFollower
+from shared.keys import Keys
+from shared.process import AddressInUse, address_of, listen, stop_event
+from shared.replica import Replica
+from shared.settings import SettingsInvalid
+from shared.store import Store
+from shared.telemetry import configure_logging, get_logger
+
+LAST_EVENTS_SECONDS = 2.0  # to send the last telemetry, and
+GOODBYE_SECONDS = 1.0  # to say goodbye to Redis; with the drain it stays below 20 s
+
+log = get_logger(__name__)
+
+
+def build(settings: GatewaySettings, redis: Redis, store: Store, replica: Replica) -> Parts:
+    keys = Keys(settings.tenant)
+    follower = ModelFollower(settings, redis, store, replica)
+    tally = Tally()
+    logger = PredictionLogger(
+        Buffer(replica.id, settings.gateway_telemetry_buffer),
+        publisher(redis, keys, settings.gateway_telemetry_bytes),
+        seconds=settings.gateway_telemetry_seconds,
+        rows=settings.gateway_telemetry_rows,
+    )
+    watch = Watch(redis, keys, follower, model_name=settings.model_name, seconds=settings.announce_seconds)
+    catalogue = Catalogue(follower, store, redis, keys, settings.model_name)
+    predictor = Predictor(
+        follower,
+        logger,
+        tally,
+        max_rows=settings.gateway_max_batch_rows,
+        max_batches=settings.gateway_max_batches,
+    )
+    admin = Admin(redis, keys, catalogue, lambda: watch.stopping)
+    return Parts(settings, follower, replica, tally, logger, predictor, watch, catalogue, admin)
+
+
+async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
+    """Serve until told to stop, then finish the requests and send what is left."""
+    stop = stop_event()
+    redis, store = connect(settings), Store.open(settings.store_url)
+    replica = Replica("gateway", settings, redis)
+    replica.address = settings.gateway_address or address_of(bound)
+    parts = build(settings, redis, store, replica)
+    app = create_app(parts, [jobs_router(Jobs(settings, store, redis, parts.follower))])
+    server = uvicorn.Server(_server_config(app, settings))
+    async with _announced(replica, redis), asyncio.TaskGroup() as tasks:
+        background = [
+            tasks.create_task(work)
+            for work in (parts.follower.run(), parts.watch.run(), parts.logger.run(), _show(parts))
+        ]
+        http = tasks.create_task(server._serve([bound]))  # serve() would take the signals, and raise them again
+        log.info("listening", address=replica.address)
+        await asyncio.wait((http, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        parts.watch.stopping = server.should_exit = True
+        replica.state = "draining"
+        await http
+        for task in background:
+            task.cancel()
+        await parts.logger.drain(LAST_EVENTS_SECONDS)
+        parts.predictor.close()
+
+
+@asynccontextmanager
+async def _announced(replica: Replica, redis: Redis) -> AsyncIterator[None]:
+    """Announce the replica meanwhile; the goodbye must not hang on a server that does not answer."""
+    await replica.__aenter__()
+    try:
+        yield
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await replica.__aexit__(None, None, None)
+                await redis.aclose()
+
+
+async def _show(parts: Parts) -> None:
+    """Keep the announcement up to date."""
+    while True:
+        if not parts.watch.stopping:
+            missing = parts.watch.missing()
+            parts.replica.state = "starting" if missing else "ready"
+            parts.replica.detail = "waiting for " + ", ".join(missing) if missing else ""
+        parts.replica.extra = {"in_flight": parts.tally.in_flight, "predictions": parts.tally.total_predictions}
+        await asyncio.sleep(parts.settings.announce_seconds / 2)
+
+
+def _server_config(app: object, settings: GatewaySettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # 120 µs a request; the metrics count them
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.gateway_drain_seconds,
+    )
+
+
+def main() -> int:
+    try:
+        settings = GatewaySettings.load()
+        configure_logging("gateway", settings)
+        with listen(settings.gateway_host, settings.gateway_port, "TASADOR_GATEWAY_PORT") as bound:
+            bound.listen(2048)  # a client that comes while the model is being loaded waits, and is not refused
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(serve(settings, bound))
+    except (SettingsInvalid, AddressInUse) as refused:
+        sys.stderr.write(f"gateway: {refused}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Commands to the trainer: checked as far as can be, recorded as an operation, and handed over in one transaction."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
+from redis.asyncio import Redis
+
+from services.gateway.problems import ErrorItem, Problem, unavailable
+from shared.events import (
+    OPERATION_SECONDS,
+    Command,
+    Operation,
+    PromotionRequested,
+    ReloadRequested,
+    RetrainRequested,
+    RollbackRequested,
+)
+from shared.keys import Keys
+
+MAX_WAITING = 100
+"""Commands of one kind that may wait for the trainer; they keep Redis small when there is none."""
+POLL_SECONDS = 0.2
+
+Kind = Literal["reload", "retrain", "promote", "rollback"]
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a version is part of a path in the store
+
+
+class Order(BaseModel):
+    """The body of an admin route; it may be left out where no version is needed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str | None = Field(None, description="`promote` needs one; `rollback` returns to the previous without.")
+    reason: str = Field("", max_length=500, description="Kept in the model's history.")
+
+
+class Versions(Protocol):
+    """Knows the versions in the store."""
+
+    async def exists(self, version: str) -> bool: ...
+
+    async def previous(self) -> str | None: ...
+
+
+class Admin:
+    """Gives commands and tells what became of them. Its methods raise Problem, and UNAVAILABLE while Redis is away."""
+
+    def __init__(self, redis: Redis, keys: Keys, versions: Versions, stopping: Callable[[], bool]) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._versions = versions
+        self._stopping = stopping
+
+    async def give(self, kind: Kind, order: Order) -> Operation:
+        """Hand a command to the trainer. It is durable when this returns."""
+        await self._check(kind, order)
+        reason = order.reason or f"{kind} asked for by an operator"
+        operation = Operation(id=uuid4().hex, kind=kind, reason=reason)
+        command = _command(operation, order.version)
+        stream = self._keys.stream(command.stream)
+        if await self._redis.xlen(stream) >= MAX_WAITING:
+            raise unavailable("overloaded", f"{MAX_WAITING} commands wait for the trainer; is it running?")
+        fields: Any = command.entry()
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(self._keys.operation(operation.id), operation.to_json(), ex=OPERATION_SECONDS)
+            pipe.xadd(stream, fields)
+            await pipe.execute()
+        return operation
+
+    async def operation(self, operation_id: str) -> Operation:
+        text: Any = await self._redis.get(self._keys.operation(operation_id))
+        if text is None:
+            raise Problem("operation-not-found", f"no operation {operation_id[:64]!r} is known")
+        return Operation.model_validate_json(text)
+
+    async def wait(self, operation: Operation, seconds: float) -> Operation:
+        """Return the operation when it has ended, or as it is after `seconds` or when the gateway stops."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not operation.done and loop.time() < deadline and not self._stopping():
+            await asyncio.sleep(min(POLL_SECONDS, deadline - loop.time()))
+            operation = await self.operation(operation.id)
+        return operation
+
+    async def _check(self, kind: Kind, order: Order) -> None:
+        """Refuse at once what the trainer would refuse later."""
+        if order.version is None:
+            if kind == "promote":
+                detail = "name the version to promote"
+                raise Problem("invalid-body", detail, errors=[ErrorItem("/version", "missing", "is required")])
+            if kind == "rollback" and await self._versions.previous() is None:
+                raise Problem("conflict", "there is no earlier version to go back to")
+            return
+        if kind in ("reload", "retrain"):
+            detail = f"{kind} takes no version"
+            raise Problem("invalid-body", detail, errors=[ErrorItem("/version", "unknown_field", detail)])
+        if not _VERSION.fullmatch(order.version) or not await self._versions.exists(order.version):
+            raise Problem("version-not-found", f"the store has no version {order.version[:64]!r}")
+
+
+def _command(operation: Operation, version: str | None) -> Command:
+    named = {"operation_id": operation.id, "reason": operation.reason}
+    match operation.kind:
+        case "reload":
+            return ReloadRequested(**named)
+        case "retrain":
+            return RetrainRequested(**named)
+        case "promote":
+            assert version is not None  # checked
+            return PromotionRequested(**named, version=version)
+        case "rollback":
+            return RollbackRequested(**named, version=version)

@@ -1,0 +1,90 @@
+"""The ASGI application: middleware, routes and documentation around collaborators that are handed in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import APIRouter, FastAPI
+from fastapi_offline import FastAPIOffline
+
+from services.gateway import health, metrics
+from services.gateway.admin import Admin
+from services.gateway.docs import follow_champion
+from services.gateway.edge import Edge
+from services.gateway.errors import register_handlers
+from services.gateway.models import Catalogue
+from services.gateway.predict import Predictor
+from services.gateway.routes.admin import admin_router
+from services.gateway.routes.models import models_router
+from services.gateway.routes.predict import predict_router
+from services.gateway.routes.status import health_router, metrics_router, pages_router
+from services.gateway.settings import GatewaySettings
+from services.gateway.tally import Tally
+from services.gateway.telemetry import PredictionLogger
+from services.gateway.watch import Watch
+from shared.clock import utc_now
+from shared.follower import ModelFollower
+from shared.replica import Replica
+
+DROPPED_LATELY = 300.0  # seconds that /health tells of dropped telemetry
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the application is made of."""
+
+    settings: GatewaySettings
+    follower: ModelFollower
+    replica: Replica
+    tally: Tally
+    logger: PredictionLogger
+    predictor: Predictor
+    watch: Watch
+    catalogue: Catalogue
+    admin: Admin
+
+    def health(self) -> health.Health:
+        buffer = self.logger.buffer
+        facts = health.Facts(
+            serving=self.follower.current,
+            model_error=self.replica.error,
+            fresh=self.follower.fresh,
+            seen=self.watch.seen,
+            telemetry_dropped=buffer.dropped if buffer.dropping(DROPPED_LATELY) else 0,
+            uptime_hours=self.tally.uptime_hours,
+            total_predictions=self.tally.total_predictions,
+            now=utc_now(),
+            max_age=timedelta(days=self.settings.gateway_model_max_age_days),
+        )
+        return health.report(facts)
+
+
+def create_app(parts: Parts, further: Sequence[APIRouter] = ()) -> FastAPI:
+    """Return the application; `further` routers come before the pages."""
+    app: FastAPI = FastAPIOffline(
+        title="Tasador", summary="Predictions from the model in service.", version=_version(), redirect_slashes=False
+    )
+    app.add_middleware(Edge, tally=parts.tally, max_requests=parts.settings.gateway_max_requests)
+    register_handlers(app)
+    registry = metrics.registry(metrics.GatewayCollector(parts.tally, parts.follower, parts.logger, parts.watch))
+    for router in (
+        predict_router(parts.predictor, parts.settings),
+        *further,
+        models_router(parts.catalogue),
+        admin_router(parts.admin, parts.settings),
+        health_router(parts.health, parts.watch.missing),
+        metrics_router(parts.tally, registry),
+        pages_router(),
+    ):
+        app.include_router(router)
+    openapi = follow_champion(app, parts.follower, parts.settings.gateway_max_batch_rows)
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("tasador")
+    except PackageNotFoundError:  # run from a checkout without installation
+        return "0"

@@ -1,0 +1,123 @@
+"""Scoring `{"instances": [row, …]}`: errors per row, and every good row in one call of the engine. Runs in a thread."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from services.gateway.bodies import decode_json
+from services.gateway.problems import ErrorItem, Problem, field_errors
+from services.gateway.rows import MAX_ERRORS, not_a_row
+from shared.engine import Model
+from shared.signature import FieldError, InvalidRow
+
+SHAPE = 'expected {"instances": [row, …]}'
+
+
+class RowError(msgspec.Struct):
+    index: int
+    field: str
+    code: str
+    detail: str
+
+
+class Batch(msgspec.Struct):
+    """The answer."""
+
+    predictions: list[float | None]
+    errors: list[RowError]
+    count: int
+    model_name: str
+    model_version: str
+    inference_time: float
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The rows that could be scored, in order, and the errors of those that could not."""
+
+    indexes: list[int]
+    """Position in the request of each row of `rows`."""
+    rows: list[list[float]]
+    values: list[float]
+    seconds: float
+    """Engine time of all rows."""
+    answer: bytes
+
+
+def score(model: Model, body: bytes, request_id: str, limit: int) -> Scored:
+    """Score a body and encode the answer.
+
+    Raises:
+        Problem: the body as a whole cannot be used; a bad row is no reason.
+    """
+    value, complaint = decode_json(body)
+    instances = _instances(value, limit)
+    indexes, rows, errors = _encode(model, instances)
+    if complaint and not errors:
+        raise Problem("malformed-body", complaint)
+    started = time.perf_counter()
+    values: list[float] = model.predict(np.array(rows, np.float64)).tolist() if rows else []
+    seconds = time.perf_counter() - started
+    predictions: list[float | None] = [None] * len(instances)
+    for index, prediction in zip(indexes, values, strict=True):
+        predictions[index] = prediction
+    answer = Batch(predictions, errors, len(instances), model.name, model.version, seconds, request_id)
+    return Scored(indexes, rows, values, seconds, msgspec.json.encode(answer))
+
+
+def _instances(value: object, limit: int) -> list[object]:
+    if not isinstance(value, dict):
+        raise Problem("invalid-body", SHAPE, errors=[ErrorItem("", "wrong_type", SHAPE)])
+    instances = value.get("instances")
+    if not isinstance(instances, list) or len(value) > 1:
+        raise Problem("invalid-body", SHAPE, errors=field_errors(_wrong_members(value)[:MAX_ERRORS]))
+    if not instances:
+        detail = "expected at least one row"
+        raise Problem("empty-table", detail, errors=[ErrorItem("/instances", "missing", detail)])
+    if len(instances) > limit:
+        detail = f"{len(instances):,} rows; up to {limit:,} are answered at once: submit them to POST /jobs"
+        raise Problem("too-many-rows", detail, headers={"Link": '</jobs>; rel="alternate"'})
+    return instances
+
+
+def _wrong_members(value: dict[str, object]) -> list[FieldError]:
+    errors = []
+    if "instances" not in value:
+        errors.append(FieldError("instances", "missing", "is required: an array of rows"))
+    elif not isinstance(value["instances"], list):
+        errors.append(FieldError("instances", "wrong_type", "expected an array of rows"))
+    return errors + [
+        FieldError(name, "unknown_field", "is no member of a batch") for name in value if name != "instances"
+    ]
+
+
+def _encode(model: Model, instances: list[object]) -> tuple[list[int], list[list[float]], list[RowError]]:
+    indexes: list[int] = []
+    rows: list[list[float]] = []
+    errors: list[RowError] = []
+    for index, instance in enumerate(instances):
+        try:
+            rows.append(_encoded(model, instance))
+            indexes.append(index)
+        except InvalidRow as invalid:
+            errors += _row_errors(index, invalid.errors, MAX_ERRORS - len(errors))
+    return indexes, rows, errors
+
+
+def _encoded(model: Model, instance: object) -> list[float]:
+    if isinstance(instance, dict):
+        return model.encoder.encode(instance)
+    raise InvalidRow([FieldError("", "wrong_type", not_a_row(instance))])
+
+
+def _row_errors(index: int, errors: Sequence[FieldError], room: int) -> list[RowError]:
+    return [RowError(index, _text(e.field), e.code, _text(e.detail)) for e in errors[: max(1, room)]]
+
+
+def _text(text: str) -> str:
+    """Replace lone surrogates, which a caller may send as escapes and UTF-8 cannot say."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,83 @@
+"""Reading bodies: bounded, of the right media type, and with an explanation when they are no JSON."""
+
+import json
+import math
+
+import msgspec
+from starlette.requests import Request
+
+from services.gateway.problems import Problem
+
+_LONGEST_INTEGER = 310  # digits; more are larger than any float64, and slow to convert
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body. Refused before it is read if its length is announced, else when it passes `limit`."""
+    too_large = Problem("payload-too-large", f"the body may have up to {limit:,} bytes")
+    if int(request.headers.get("content-length", "0")) > limit:
+        raise too_large
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+def require_json(request: Request) -> None:
+    """Refuse a body that says it is not plain JSON. One that says nothing is taken for JSON."""
+    coding = request.headers.get("content-encoding", "identity")
+    if coding != "identity":
+        raise Problem(
+            "unsupported-media-type",
+            f"this route does not read Content-Encoding: {coding[:50]}",
+            headers={"Accept-Encoding": "identity"},
+        )
+    media_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise Problem(
+            "unsupported-media-type",
+            f"this route reads application/json, not {media_type[:100]}",
+            headers={"Accept": "application/json"},
+        )
+
+
+def decode_json(body: bytes) -> tuple[object, str | None]:
+    """Return the value, and what is wrong with the text if it only nearly is JSON.
+
+    NaN, Infinity and numbers beyond float64 are no JSON, but the caller should hear which field holds them. So they are
+    returned as numbers that are not finite, together with the complaint; whoever finds no fault with the value must
+    refuse the body for the complaint.
+
+    Raises:
+        Problem: the text cannot be read at all.
+    """
+    try:
+        return msgspec.json.decode(body), None
+    except (ValueError, RecursionError) as refused:
+        return _explained(body), _complaint(refused)
+
+
+def _complaint(refused: Exception) -> str:
+    reason = str(refused).removeprefix("JSON is malformed: ")
+    if "truncated" in reason:  # what msgspec says of the one thing that only the standard library reads to the end
+        reason = "a \\u escape is half a character"
+    return f"not JSON: {reason}"
+
+
+def _explained(body: bytes) -> object:
+    if not body.strip():
+        raise Problem("malformed-body", "the body is empty; expected a JSON object")
+    try:
+        return json.loads(body.decode(), parse_int=_integer)
+    except UnicodeDecodeError as error:
+        raise Problem("malformed-body", f"not UTF-8: {error.reason} at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise Problem("malformed-body", f"not JSON: {error.msg} at {where}") from error
+    except RecursionError as error:
+        raise Problem("malformed-body", "not read: nested too deeply") from error
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < _LONGEST_INTEGER else math.copysign(math.inf, -1 if digits[0] == "-" else 1)

@@ -1,0 +1,107 @@
+"""Around every request: its id, a bound on how many are in flight, the count, and an answer whatever happens."""
+
+import itertools
+import re
+import time
+from collections.abc import Callable
+from secrets import token_hex
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.problems import MEDIA_TYPE, Problem, unavailable
+from services.gateway.tally import Tally
+from shared.telemetry import get_logger
+
+ALWAYS_ADMITTED = ("/health", "/metrics")  # an orchestrator must not take a busy gateway for a dead one
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+log = get_logger(__name__)
+
+
+def request_ids() -> Callable[[], str]:
+    """Return a source of ids: unique to this process by a random prefix, then counted; cheaper than a UUID."""
+    prefix, count = token_hex(6), itertools.count(1)
+    return lambda: f"{prefix}-{next(count):x}"
+
+
+class Edge:
+    """ASGI middleware.
+
+    It puts `request_id` into the request's state and on the answer. `log.error` has the cause of a 500; the answer not.
+    """
+
+    def __init__(self, app: ASGIApp, tally: Tally, max_requests: int) -> None:
+        self._app = app
+        self._tally = tally
+        self._max_requests = max_requests
+        self._new_id = request_ids()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(_given_id(scope) or self._new_id(), send)
+        scope.setdefault("state", {})["request_id"] = answer.request_id
+        started = time.perf_counter()
+        self._tally.in_flight += 1
+        try:
+            await self._answer(scope, receive, answer)
+        finally:
+            self._tally.in_flight -= 1
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._tally.request(_route(scope), method, answer.status, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        if self._tally.in_flight > self._max_requests and not scope["path"].startswith(ALWAYS_ADMITTED):
+            await answer.problem(
+                unavailable("overloaded", f"{self._max_requests} requests are in flight", retry_after=1)
+            )
+            return
+        with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
+            try:
+                await self._app(scope, receive, answer.send)
+            except Exception:
+                if answer.started:
+                    raise  # uvicorn logs it and cuts the connection: half an answer must not pass for a whole one
+                log.exception("request failed", method=scope["method"], path=scope["path"])
+                await answer.problem(Problem("internal-error", "the request could not be answered"))
+
+
+class _Answer:
+    """Sends the answer with the request's id, and remembers its status."""
+
+    def __init__(self, request_id: str, send: Send) -> None:
+        self.request_id = request_id
+        self.status = 500  # until the answer starts
+        self.started = False
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.request_id.encode())]
+        await self._send(message)
+
+    async def problem(self, problem: Problem) -> None:
+        body = problem.body(self.request_id)
+        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} | problem.headers
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": raw})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _given_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE.fullmatch(value):
+            given: bytes = value
+            return given.decode()
+    return None
+
+
+def _route(scope: Scope) -> str:
+    """Return the route's template: a path would make a metric's label grow without end."""
+    route = scope.get("route")
+    return getattr(route, "path", "") or ("/static-offline-docs" if scope.get("endpoint") else "unmatched")

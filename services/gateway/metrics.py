@@ -1,0 +1,136 @@
+"""`/metrics`: the process's own counters for Prometheus, and the summary as JSON. Everything is read at scrape time."""
+
+from collections.abc import Iterator
+
+from prometheus_client import GC_COLLECTOR, CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from pydantic import BaseModel
+
+from services.gateway.predict import Follows
+from services.gateway.tally import Durations, Tally
+from services.gateway.telemetry import PredictionLogger
+from services.gateway.watch import Watch
+from shared import latency
+
+PREFIX = "tasador_gateway"
+
+_STEP = 8  # bins to an octave: Prometheus gets every power of two
+_BUCKETS = range(0, 25 * _STEP, _STEP)  # 1 µs to 17 s
+
+
+class Summary(BaseModel):
+    """Of this replica, since it started. Times in seconds; None before the first prediction."""
+
+    total_predictions: int
+    predictions_per_hour: float
+    avg_inference_time: float | None
+    p50_inference_time: float | None
+    p95_inference_time: float | None
+    p99_inference_time: float | None
+    avg_prediction: float | None
+    std_prediction: float | None
+    uptime_hours: float
+
+
+def summary(tally: Tally) -> Summary:
+    counts = tally.inference["single"].array() + tally.inference["batch"].array()
+    seconds = tally.inference["single"].total + tally.inference["batch"].total
+    total = tally.total_predictions
+    return Summary(
+        total_predictions=total,
+        predictions_per_hour=total / max(tally.uptime_hours, 1e-9),
+        avg_inference_time=seconds / total if total else None,
+        p50_inference_time=latency.quantile(counts, 0.5),
+        p95_inference_time=latency.quantile(counts, 0.95),
+        p99_inference_time=latency.quantile(counts, 0.99),
+        avg_prediction=tally.answers.mean if total else None,
+        std_prediction=tally.answers.std if total else None,
+        uptime_hours=tally.uptime_hours,
+    )
+
+
+class GatewayCollector(Collector):
+    """Each metric is declared here, once."""
+
+    def __init__(self, tally: Tally, follower: Follows, logger: PredictionLogger, watch: Watch) -> None:
+        self._tally = tally
+        self._follower = follower
+        self._logger = logger
+        self._watch = watch
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._requests()
+        yield from self._predictions()
+        yield from self._telemetry()
+        yield from self._model()
+        yield from self._surroundings()
+
+    def _requests(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(f"{PREFIX}_requests", "Requests answered.", labels=["route", "method", "code"])
+        for (route, method, status), n in self._tally.requests.items():
+            requests.add_metric([route, method, str(status)], n)
+        yield requests
+        seconds = HistogramMetricFamily(
+            f"{PREFIX}_request_duration_seconds", "From the request's head to the answer's end.", labels=["route"]
+        )
+        for route, durations in self._tally.request_seconds.items():
+            seconds.add_metric([route], *_buckets(durations))
+        yield seconds
+        yield GaugeMetricFamily(f"{PREFIX}_requests_in_flight", "Requests being answered.", self._tally.in_flight)
+
+    def _predictions(self) -> Iterator[Metric]:
+        rows = CounterMetricFamily(f"{PREFIX}_predictions", "Rows answered with a value.", labels=["mode", "version"])
+        for (mode, version), n in self._tally.predictions.items():
+            rows.add_metric([mode, version], n)
+        yield rows
+        seconds = HistogramMetricFamily(
+            f"{PREFIX}_predict_duration_seconds", "Engine time per row; a batch's is shared.", labels=["mode"]
+        )
+        for mode, durations in self._tally.inference.items():
+            seconds.add_metric([mode], *_buckets(durations))
+        yield seconds
+
+    def _telemetry(self) -> Iterator[Metric]:
+        buffer = self._logger.buffer
+        for name, help_text, value in (
+            ("answered", "Predictions answered.", buffer.answered),
+            ("sent", "Predictions sent to the monitor.", buffer.sent),
+            ("dropped", "Predictions answered that will not be logged.", buffer.dropped),
+        ):
+            yield CounterMetricFamily(f"{PREFIX}_telemetry_{name}_rows", help_text, value)
+        yield GaugeMetricFamily(f"{PREFIX}_telemetry_waiting_rows", "Predictions not sent yet.", self._logger.waiting)
+
+    def _model(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily(
+            f"{PREFIX}_model_info", "The version in service.", labels=["model", "version", "engine", "candidate"]
+        )
+        epoch = GaugeMetricFamily(f"{PREFIX}_model_epoch", "Grows with every promotion and rollback.")
+        if serving := self._follower.current:
+            manifest = serving.model.manifest
+            info.add_metric([manifest.name, manifest.version, serving.model.engine.name, manifest.candidate], 1)
+            epoch.add_metric([], serving.epoch)
+        yield from (info, epoch)
+
+    def _surroundings(self) -> Iterator[Metric]:
+        seen = self._watch.seen
+        yield GaugeMetricFamily(f"{PREFIX}_ready", "1 if requests should be sent here.", self._watch.ready)
+        yield GaugeMetricFamily(f"{PREFIX}_redis_up", "1 if Redis answered last time.", seen.redis_up)
+        if seen.redis_up:
+            yield GaugeMetricFamily(f"{PREFIX}_scorers", "Live scorers.", seen.scorers)
+            yield GaugeMetricFamily(f"{PREFIX}_backlog_rows", "Rows of jobs not finished yet.", seen.backlog_rows)
+
+
+def _buckets(durations: Durations) -> tuple[list[tuple[str, float]], float]:
+    """Return cumulative counts up to every power of two, and the sum."""
+    cumulative = durations.array().cumsum()
+    buckets = [(f"{latency.EDGES[i]:.6g}", float(cumulative[i])) for i in _BUCKETS]
+    return [*buckets, ("+Inf", float(cumulative[-1]))], durations.total
+
+
+def registry(collector: Collector) -> CollectorRegistry:
+    own = CollectorRegistry()
+    own.register(collector)
+    own.register(GC_COLLECTOR)
+    ProcessCollector(registry=own)
+    return own

@@ -1,0 +1,103 @@
+"""`/health…`, `/metrics`, and the pages that a person lands on."""
+
+import re
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from services.gateway import metrics
+from services.gateway.errors import describe_statuses
+from services.gateway.health import Health
+from services.gateway.problems import KINDS, Kind, Problem, unavailable
+from services.gateway.routes import JSON
+from services.gateway.tally import Tally
+
+
+def health_router(report: Callable[[], Health], missing: Callable[[], list[str]]) -> APIRouter:
+    """
+    Args:
+        missing: what this gateway still lacks to be ready.
+    """
+    router = APIRouter(prefix="/health", tags=["status"])
+
+    @router.get("", summary="Can it predict, and what is not as it should be")
+    async def health() -> Health:
+        return report()
+
+    @router.get("/live", summary="Does the process answer")
+    async def live() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get("/ready", summary="Should requests be sent here", responses=describe_statuses("not-ready"))
+    async def ready() -> dict[str, str]:
+        if lacking := missing():
+            raise unavailable("not-ready", "waiting for " + ", ".join(lacking), retry_after=1)
+        return {"status": "ready"}
+
+    return router
+
+
+def metrics_router(tally: Tally, registry: CollectorRegistry) -> APIRouter:
+    router = APIRouter(tags=["status"])
+
+    @router.get(
+        "/metrics",
+        summary="For Prometheus, or a summary as JSON",
+        responses={200: {"model": metrics.Summary, "content": {"text/plain": {}}}},
+    )
+    async def read(request: Request) -> Response:
+        accept = request.headers.get("accept", "")
+        if JSON in accept:
+            return JSONResponse(metrics.summary(tally).model_dump())
+        encode, media_type = choose_encoder(accept)
+        return Response(encode(registry), headers={"Content-Type": media_type})
+
+    return router
+
+
+def pages_router() -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def root() -> Response:
+        return RedirectResponse("/docs")
+
+    @router.get("/problems")
+    async def problems(request: Request) -> Response:
+        if JSON in request.headers.get("accept", ""):
+            return JSONResponse([_problem(slug, kind) for slug, kind in KINDS.items()])
+        rows = [
+            f'<li><a href="/problems/{slug}">{escape(kind.title)}</a> ({kind.status})' for slug, kind in KINDS.items()
+        ]
+        return _page("Problems", "<ul>" + "\n".join(rows) + "</ul>")
+
+    @router.get("/problems/{slug}")
+    async def problem(slug: str, request: Request) -> Response:
+        kind = KINDS.get(slug)
+        if kind is None:
+            raise Problem("not-found", f"there is no problem {slug[:100]!r}")
+        if JSON in request.headers.get("accept", ""):
+            return JSONResponse(_problem(slug, kind))
+        body = f"<p>Status {kind.status} · <code>/problems/{slug}</code></p><p>{_code(kind.advice)}</p>"
+        return _page(kind.title, body + '<p><a href="/problems">All problems</a></p>')
+
+    return router
+
+
+def _problem(slug: str, kind: Kind) -> dict[str, Any]:
+    return {"type": f"/problems/{slug}", "title": kind.title, "status": kind.status, "advice": kind.advice}
+
+
+def _code(text: str) -> str:
+    return re.sub("`(.*?)`", r"<code>\1</code>", escape(text))
+
+
+def _page(title: str, body: str) -> HTMLResponse:
+    style = "body{font:16px/1.5 system-ui;max-width:42rem;margin:3rem auto;padding:0 1rem}"
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><style>{style}</style>"
+    return HTMLResponse(f"{head}<h1>{escape(title)}</h1>{body}</html>")

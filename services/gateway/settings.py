@@ -1,0 +1,46 @@
+"""Settings of the gateway: `TASADOR_GATEWAY_…`."""
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from shared.settings import CommonSettings
+
+
+class GatewaySettings(CommonSettings):
+    gateway_host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    gateway_port: NonNegativeInt = Field(8000, le=65535, description="Port to listen on; 0 takes a free one.")
+    gateway_address: str = Field(
+        "", description="Base URL that the replica announces; default http://<host>:<port> as bound."
+    )
+    gateway_drain_seconds: PositiveInt = Field(
+        14, le=60, description="How long requests may take to finish after SIGTERM."
+    )
+
+    gateway_max_row_bytes: PositiveInt = Field(262_144, description="Largest body of /predict and of the admin routes.")
+    gateway_max_batch_bytes: PositiveInt = Field(16_777_216, description="Largest body of /predict/batch.")
+    gateway_max_batch_rows: PositiveInt = Field(
+        10_000, description="Most rows of /predict/batch; more belong to /jobs."
+    )
+    gateway_max_batches: PositiveInt = Field(
+        8, description="Batches read or waiting at once; the next one gets 503. Bounds their memory."
+    )
+    gateway_max_requests: PositiveInt = Field(
+        1024, description="Requests in flight at once; the next one gets 503. Long polls count."
+    )
+
+    gateway_chunk_rows: PositiveInt = Field(5_000, description="Rows of a job's chunk, the unit of work of a scorer.")
+    gateway_max_job_bytes: PositiveInt = Field(
+        5_368_709_120, description="Largest body of a job, and largest size after decompression."
+    )
+
+    gateway_telemetry_seconds: PositiveFloat = Field(0.1, description="Predictions are logged at least this often ...")
+    gateway_telemetry_rows: PositiveInt = Field(1_000, description="... or when this many are waiting.")
+    gateway_telemetry_buffer: PositiveInt = Field(
+        100_000, description="Predictions kept while Redis is away; further ones are not logged, but counted."
+    )
+    gateway_telemetry_bytes: PositiveInt = Field(
+        67_108_864, description="Most bytes of the stream of logged predictions in Redis; above, they are dropped."
+    )
+
+    gateway_model_max_age_days: PositiveFloat = Field(
+        90.0, description="A champion that was trained longer ago is reported by /health."
+    )
