@@ -11,7 +11,6 @@ from sklearn.pipeline import Pipeline
 from services.trainer.candidates import build_pipeline, candidates
 from services.trainer.dataset import Dataset
 from services.trainer.split import Split
-from shared.artifact import Metrics
 from shared.params import Candidate, Params
 
 Scores = dict[str, float]
@@ -20,6 +19,16 @@ Scores = dict[str, float]
 class Progress(Protocol):
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Hear that `done` of `total` steps of a stage are done; `total` is 0 where there is nothing to count."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Of one candidate; `cv_*` are over the folds, the deviation being the sample's (n - 1)."""
+
+    train: Scores
+    cv_mean: Scores
+    cv_std: Scores
+    test: Scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +45,6 @@ class Evaluation:
     """Prediction for each training row by the pipeline that did not see it."""
 
     def metrics(self) -> Metrics:
-        """The standard deviation over the folds is the sample's (n - 1)."""
         names = self.folds[0]
         over = {name: np.array([fold[name] for fold in self.folds]) for name in names}
         return Metrics(

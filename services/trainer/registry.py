@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from services.trainer.evaluate import Evaluation
-from shared.artifact import Metrics
+from services.trainer.evaluate import Evaluation, Metrics
 
 CHAMPION = "champion"
 EXAMPLE_ROWS = 5
@@ -114,7 +113,7 @@ def _experiment(mlflow: Any, uri: str, name: str) -> str:
 
 def _flat(metrics: Metrics) -> dict[str, float]:
     """Return e.g. `cv_mean_rmse`."""
-    return {f"{part}_{name}": value for part, values in metrics.model_dump().items() for name, value in values.items()}
+    return {f"{part}_{name}": value for part, values in asdict(metrics).items() for name, value in values.items()}
 
 
 def _log_dataset(mlflow: Any, record: RunRecord) -> None:

@@ -123,7 +123,7 @@ def _manifest_fields(
         "created_at": datetime.now(UTC),
         "candidate": contest.selected.candidate,
         "exactness": parity.exactness,
-        "metrics": {evaluation.candidate: evaluation.metrics() for evaluation in contest.evaluations},
+        "metrics": {evaluation.candidate: asdict(evaluation.metrics()) for evaluation in contest.evaluations},
         "selection_metric": params.selection.metric,
         "mlflow_run_id": registered.run_id,
         "data_sha256": contest.dataset.sha256,
