@@ -23,7 +23,7 @@ from pydantic_settings import (
 
 PREFIX = "TASADOR_"
 SERVICES = ("gateway", "scorer", "trainer", "monitor")
-_LAUNCHER = ("scorers", "valkey", "mlflow")
+_LAUNCHER = ("scorers", "valkey", "mlflow", "client")
 """What settings of the local stack begin with: `tasador/settings.py` reads them, services pass over them."""
 ROOT = Path(__file__).resolve().parent.parent
 """The repository: what relative paths in settings are relative to."""

@@ -7,8 +7,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from shared.settings import CommonSettings, RunningStack, SettingsInvalid
 
-Port = Field(ge=1, le=65535)
-
 
 class StackSettings(CommonSettings):
     """The launcher's settings.
@@ -27,6 +25,10 @@ class StackSettings(CommonSettings):
     )
     valkey_maxmemory: str = Field(
         "512mb", pattern=r"^\d+([kmg]b?)?$", description="Memory of the embedded Valkey, as Valkey writes it."
+    )
+
+    client_url: str = Field(
+        "", description="Gateway that the CLI talks to; default that of the running stack, or gateway_port here."
     )
 
     @classmethod

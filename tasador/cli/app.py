@@ -2,7 +2,7 @@
 
 import typer
 
-from tasador.cli import stack
+from tasador.cli import config, doctor, job, model, predict, score, stack, train
 
 app = typer.Typer(
     name="tasador",
@@ -12,7 +12,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-stack.add_to(app)
+for commands in (stack, train, predict, score, job, model, config, doctor):
+    commands.add_to(app)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """How commands speak: tables for people, JSON for programs, exit codes for scripts."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, NoReturn
@@ -10,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+_PIPE_WIDTH = 1000
 
 
 class Exit(IntEnum):
@@ -32,8 +35,8 @@ FormatOption = Annotated[Format, typer.Option("-o", "--output", help="How to pri
 
 
 def out() -> Console:
-    """Answers; honours NO_COLOR."""
-    return Console(highlight=False)
+    """Answers; honours NO_COLOR. A pipe is as wide as it takes: who reads it wants one line a thing."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def err() -> Console:
@@ -59,22 +62,17 @@ def print_fields(fields: Mapping[str, Any]) -> None:
         out().print(Text.assemble((f"{name:<{width}}  ", "bold"), _cell(value)), soft_wrap=True)
 
 
-def print_rows(rows: list[Mapping[str, Any]], columns: list[str], empty: str) -> None:
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], empty: str) -> None:
     """Print many things, one a line."""
     if not rows:
         err().print(empty)
         return
-    table = Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row.get(column))) for column in columns))
     out().print(table)
-
-
-def answer(value: Any, form: Format, as_table: Callable[[], None]) -> None:
-    if form is Format.JSON:
-        print_json(value)
-    else:
-        as_table()
 
 
 @contextmanager

@@ -55,7 +55,10 @@ class Child:
     state: str = "waiting"
     address: str | None = None
     detail: str = ""
+    error: str | None = None
     created: float | None = None
+    last_code: int = 0
+    """With which exit code it died last."""
     failures: int = 0
     """How often in a row it ended by itself without having been ready."""
     _process: subprocess.Popen[bytes] | None = None
@@ -78,11 +81,11 @@ class Child:
     def is_ready(self) -> bool:
         return self.state == "ready"
 
-    def now(self, state: str, detail: str = "", address: str | None = None) -> None:
+    def now(self, state: str, detail: str = "", address: str | None = None, error: str | None = None) -> None:
         """Note what the process says of itself; ignored once it has been told to end."""
         if self._ending.is_set() or not self._process:
             return
-        self.state, self.detail = state, detail
+        self.state, self.detail, self.error = state, error or detail, error
         self.address = address or self.address
         if self.is_ready:
             self.failures = 0
@@ -141,6 +144,7 @@ class Child:
         if asked:
             return
         self.failures += code > 0
+        self.last_code = code
         pause = self.backoff.after(lived)
         self.state = "restarting"
         self.on_death(Death(self.name, pid, code, pause, self.log, logs.tail(self.log, LINES_SHOWN, offset)))

@@ -23,6 +23,9 @@ class Command:
     """Added to our own environment."""
     cwd: Path | None = None
 
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.env}
+
 
 def spawn(command: Command, log: Path) -> subprocess.Popen[bytes]:
     """Start `command` in a session of its own, its output appended to `log`.
@@ -33,7 +36,7 @@ def spawn(command: Command, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command.argv,
             cwd=command.cwd,
-            env={**os.environ, **command.env},
+            env=command.environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

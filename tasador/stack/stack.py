@@ -26,6 +26,10 @@ GIVE_UP_AFTER = 5
 """Deaths in a row of a process that has never been ready, before the first start counts as failed."""
 
 
+USAGE = 2
+"""Exit code of a service that refuses its settings: another start would end the same."""
+
+
 class StartFailed(Exception):
     """Waiting longer would not make the stack ready; `str()` says why."""
 
@@ -128,10 +132,12 @@ class Stack:
             task = self._tasks.get(child.name)
             if task and task.done() and (error := task.exception()):
                 raise StartFailed(f"{child.name} could not be started: {error}")
+            if child.failures and child.last_code == USAGE:
+                raise StartFailed(f"{child.name} refuses its settings, see above")
             if child.failures >= GIVE_UP_AFTER:
                 raise StartFailed(f"{child.name} ended {child.failures} times in a row; see {child.log}")
-            if child.service == "trainer" and child.state == "failed":
-                raise StartFailed(f"there is no model to serve, and training failed: {child.detail}")
+            if child.service == "trainer" and child.is_ready and child.error:
+                raise StartFailed(f"there is no model to serve, and training one failed: {child.error}")
 
     async def _keep_looking(self) -> None:
         while True:

@@ -69,7 +69,7 @@ def _note_valkey(child: Child, answers: bool, address: str) -> None:
 def _note_replica(child: Child, said: Mapping[int, ReplicaInfo]) -> None:
     announcement = said.get(child.pid) if child.pid else None
     if announcement:
-        child.now(announcement.state, announcement.error or announcement.detail, announcement.address)
+        child.now(announcement.state, announcement.detail, announcement.address, announcement.error)
     elif child.is_ready:
         child.now("silent", "has stopped announcing itself")
 

@@ -1,0 +1,40 @@
+"""From options and settings to a client, and from its exceptions to messages and exit codes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from shared.settings import SettingsInvalid
+from tasador.cli.output import Exit, fail
+from tasador.client import Client, Gone, NotFound, TasadorError, UnknownFormat
+from tasador.settings import StackSettings
+from tasador.stack import control
+from tasador.stack.ports import LOOPBACK
+
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="Gateway to talk to; default: TASADOR_CLIENT_URL, or the running stack.")
+]
+
+
+@contextmanager
+def connected(url: str | None) -> Iterator[Client]:
+    """Yield a client; what it raises ends the command with a message."""
+    try:
+        with Client(url or gateway_url(StackSettings.load())) as client:
+            yield client
+    except (NotFound, Gone) as missing:
+        fail(str(missing), Exit.NOT_FOUND)
+    except (TasadorError, SettingsInvalid) as error:
+        fail(str(error))
+    except UnknownFormat as unknown:
+        fail(str(unknown), Exit.USAGE)
+    except OSError as error:  # a file that cannot be read or written
+        fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
+
+
+def gateway_url(settings: StackSettings) -> str:
+    state = control.running(settings.state_dir)
+    running = state.gateway_url if state else f"http://{LOOPBACK}:{settings.gateway_port}"
+    return settings.client_url or running

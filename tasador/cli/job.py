@@ -1,0 +1,96 @@
+"""`job list|show|cancel|results`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tasador.cli import score
+from tasador.cli.connect import UrlOption, connected
+from tasador.cli.output import Format, FormatOption, err, out, print_json, print_rows
+from tasador.client import Job
+
+app = typer.Typer(name="job", help="Jobs: list, show, cancel, fetch results.", no_args_is_help=True)
+
+JobId = Annotated[str, typer.Argument(help="Id of the job.")]
+
+
+def add_to(root: typer.Typer) -> None:
+    root.add_typer(app)
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    output: FormatOption = Format.TABLE,
+    url: UrlOption = None,
+) -> None:
+    """List jobs, the newest first."""
+    with connected(url) as client:
+        jobs = client.jobs(limit=limit).jobs
+    if output is Format.JSON:
+        print_json([job.model_dump(mode="json") for job in jobs])
+        return
+    print_rows(
+        [_row(job) for job in jobs], ["job", "state", "rows", "done", "failed", "version", "created"], "No jobs."
+    )
+
+
+@app.command()
+def show(
+    job_id: JobId,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, with progress.")] = False,
+    output: FormatOption = Format.TABLE,
+    url: UrlOption = None,
+) -> None:
+    """Show one job."""
+    with connected(url) as client:
+        job = client.job(job_id)
+        if wait:
+            job = score.follow(client, job)
+        score.show(job, output)
+        score.end_with(job, waited=wait)
+
+
+@app.command()
+def cancel(job_id: JobId, output: FormatOption = Format.TABLE, url: UrlOption = None) -> None:
+    """Cancel a job; what is done stays readable."""
+    with connected(url) as client:
+        client.cancel(job_id)
+        score.show(client.job(job_id), output)
+
+
+@app.command()
+def results(
+    job_id: JobId,
+    to: Annotated[
+        str, typer.Option("--out", "-o", help="File to write, in the format of its suffix; - is stdout.")
+    ] = "-",
+    format: Annotated[
+        str | None, typer.Option("--format", help="ndjson, csv, json, parquet or arrow; default by the file name.")
+    ] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Only the rows that failed, as JSON lines.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Fetch the results of a job; of one that runs, what is finished."""
+    with connected(url) as client:
+        if errors:
+            for record in client.errors(job_id):
+                out().print(record.model_dump_json(exclude_none=True), markup=False, soft_wrap=True)
+        elif to == "-":
+            client.save_results(job_id, sys.stdout.buffer, format=format)
+        else:
+            written = client.save_results(job_id, to, format=format)
+            err().print(f"Wrote {written:,} bytes to {to}", markup=False, soft_wrap=True)
+
+
+def _row(job: Job) -> dict[str, object]:
+    return {
+        "job": job.id,
+        "state": job.state,
+        "rows": job.rows.total,
+        "done": job.rows.done,
+        "failed": job.rows.failed,
+        "version": job.model_version,
+        "created": f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+    }

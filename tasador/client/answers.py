@@ -1,0 +1,207 @@
+"""What the gateway answers. Fields that a newer gateway adds are ignored."""
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+Row = dict[str, Any]
+
+JobState = Literal["queued", "running", "finalizing", "completed", "cancelled", "expired", "failed"]
+TERMINAL: frozenset[str] = frozenset(("completed", "cancelled", "expired", "failed"))
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class Warned(Answer):
+    """A value outside what training has seen; it was scored all the same."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class Prediction(Answer):
+    prediction: float
+    model_name: str
+    model_version: str
+    inference_time: float
+    """Seconds in the engine."""
+    request_id: str
+    warnings: list[Warned] = []
+
+
+class RowError(Answer):
+    index: int
+    field: str
+    code: str
+    detail: str
+
+
+class BatchPrediction(Answer):
+    predictions: list[float | None]
+    """In the order of the rows; None for those named in `errors`."""
+    errors: list[RowError]
+    count: int
+    model_name: str
+    model_version: str
+    inference_time: float
+    request_id: str
+
+
+class RowCounts(Answer):
+    total: int
+    done: int
+    """Finished, those in error included."""
+    failed: int
+
+
+class Job(Answer):
+    id: str
+    state: JobState
+    rows: RowCounts
+    model_name: str
+    model_version: str
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    eta_seconds: float | None = None
+    ignored_columns: list[str] = []
+    error: str | None = None
+    links: dict[str, str] = {}
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL
+
+
+class JobPage(Answer):
+    jobs: list[Job]
+    next: str | None = None
+    """Cursor of the next page."""
+
+
+class ResultError(Answer):
+    field: str = ""
+    code: str
+    detail: str = ""
+
+
+class Result(Answer):
+    """One row of a job: a prediction or an error."""
+
+    index: int
+    prediction: float | None = None
+    error: ResultError | None = None
+
+
+class ModelInfo(Answer):
+    """The version that answers. `signature` and `manifest` are as the artifact holds them."""
+
+    name: str
+    version: str
+    epoch: int | None = None
+    digest: str | None = None
+    engine: str | None = None
+    signature: dict[str, Any]
+    manifest: dict[str, Any] = {}
+
+    def example(self) -> Row:
+        """Return a row made of the signature's examples."""
+        return {feature["name"]: feature.get("example") for feature in self.signature["features"]}
+
+
+class Champion(Answer):
+    version: str
+    epoch: int
+
+
+class VersionInfo(Answer):
+    version: str
+    state: str
+    """champion, previous (what a rollback returns to) or available."""
+    created_at: AwareDatetime
+    candidate: str = ""
+    engine: str = ""
+    metrics: dict[str, Any] | None = None
+    mlflow_run_id: str = ""
+
+
+class HistoryEntry(Answer):
+    at: AwareDatetime
+    action: str
+    version: str
+    previous: str | None = None
+    epoch: int | None = None
+    reason: str = ""
+
+
+class ModelList(Answer):
+    name: str
+    champion: Champion | None = None
+    versions: list[VersionInfo]
+    history: list[HistoryEntry] = []
+
+
+class Desired(Answer):
+    version: str
+    epoch: int
+
+
+class ReplicaState(Answer):
+    service: str
+    id: str
+    version: str | None = None
+    epoch: int | None = None
+    state: str
+    error: str | None = None
+    seen_at: AwareDatetime
+    address: str = ""
+
+
+class Replicas(Answer):
+    desired: Desired | None = None
+    converged: bool
+    replicas: list[ReplicaState]
+
+
+class Operation(Answer):
+    """What became of a command."""
+
+    id: str
+    kind: str
+    state: Literal["queued", "running", "succeeded", "failed"]
+    reason: str = ""
+    created_at: AwareDatetime
+    finished_at: AwareDatetime | None = None
+    detail: str = ""
+    """Progress while it runs; what went wrong when it failed."""
+    result: dict[str, Any] = {}
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("succeeded", "failed")
+
+
+class Health(Answer):
+    status: Literal["healthy", "degraded", "warning"]
+    model_loaded: bool
+    model_version: str | None = None
+    uptime_hours: float
+    total_predictions: int
+    warnings: list[Any] = []
+
+
+class Metrics(Answer):
+    """Of the gateway replica that answered. Times in seconds; None before the first prediction."""
+
+    total_predictions: int
+    predictions_per_hour: float
+    avg_inference_time: float | None = None
+    p50_inference_time: float | None = None
+    p95_inference_time: float | None = None
+    p99_inference_time: float | None = None
+    avg_prediction: float | None = None
+    std_prediction: float | None = None
+    uptime_hours: float
