@@ -163,6 +163,19 @@ class JobRecord(_Record):
     parts: tuple[Part, ...]
 
 
+class DeadLetter(_Record):
+    """Rows that were given up, and why; an entry of the stream of dead letters."""
+
+    job_id: str
+    chunk: int
+    first_row: int
+    rows: int
+    reason: str
+    deaths: int
+    """Attempts that brought no result."""
+    at: AwareDatetime = Field(default_factory=utc_now)
+
+
 class RowCounts(BaseModel):
     model_config = ConfigDict(frozen=True)
 

@@ -41,6 +41,11 @@ class Keys:
         """Set of the ids of jobs that have not reached a terminal state."""
         return self._key("jobs", "open")
 
+    @property
+    def jobs_restored(self) -> str:
+        """Set when every job of the store is known here; gone after a flush."""
+        return self._key("jobs", "restored")
+
     def job(self, job_id: str) -> str:
         return self._key("job", job_id)
 
@@ -135,3 +140,8 @@ def history_path(name: str) -> str:
 
 def job_path(job_id: str, name: str = "job.json") -> str:
     return f"jobs/{job_id}/{name}"
+
+
+def part_path(job_id: str, chunk: int, attempt: str) -> str:
+    """A part's name carries the attempt: it is never overwritten."""
+    return job_path(job_id, f"parts/{chunk}-{attempt}.arrow")

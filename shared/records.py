@@ -68,11 +68,14 @@ async def end_job(queue: JobQueue, store: Store, job_id: str, state: EndState, e
 
 async def record_end(queue: JobQueue, store: Store, status: JobStatus) -> JobStatus:
     """Record the end of a job that Redis says was ended early, with the parts that stay readable."""
-    spec = await read_spec(store, status.id)
+    try:
+        digest = (await read_spec(store, status.id)).model_digest
+    except ObjectNotFound:  # which may be why it failed
+        digest = ""
     parts = prefix(await queue.parts(status.id))
     counts = {"done": sum(part.rows for part in parts), "failed": sum(part.failed for part in parts)}
     status = status.model_copy(update=counts)
-    await _write(store, JobRecord(status=status, model_digest=spec.model_digest, parts=parts), END)
+    await _write(store, JobRecord(status=status, model_digest=digest, parts=parts), END)
     await queue.settle(status)
     return status
 

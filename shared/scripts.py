@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
@@ -40,6 +40,13 @@ class Held:
     entry: str
     job: str
     chunk: int
+    tries: int = 0
+    """Deliveries of earlier entries for the same chunk."""
+
+    @classmethod
+    def of(cls, consumer: str, entry: str, fields: Mapping[str, str]) -> Self:
+        """Raises KeyError or ValueError when the entry is none of ours."""
+        return cls(consumer, entry, fields["job"], int(fields["chunk"]), int(fields["tries"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +77,16 @@ class JobQueue:
         """
         limits = (spec.rows, spec.chunks, window, backlog_limit_rows)
         fields = _flat(JobStatus.submitted(spec).to_hash())
-        return cast(Submitted, await self._run("submit", spec.id, spec.id, _created(spec.id), *limits, *fields))
+        return cast(Submitted, await self.run("submit", spec.id, spec.id, _created(spec.id), *limits, *fields))
 
     async def restore(self, status: JobStatus) -> bool:
         """Bring an ended job back that Redis does not know; False when it does."""
         created = _created(status.id)
-        return bool(await self._run("restore", status.id, status.id, created, *_flat(status.to_hash())))
+        return bool(await self.run("restore", status.id, status.id, created, *_flat(status.to_hash())))
 
     async def begin(self, held: Held) -> Begun:
         """Ask whether to start work on an entry. Anything but `ok`: leave it; unless lost, it was dropped."""
-        answer, deliveries = await self._run("begin", held.job, held.consumer, held.entry, held.chunk, _now())
+        answer, deliveries = await self.run("begin", held.job, held.consumer, held.entry, held.chunk, _now())
         return Begun(answer, int(deliveries))
 
     async def commit(
@@ -105,22 +112,22 @@ class JobQueue:
         """
         text = event.model_dump_json() if event else ""
         chunk = (held.consumer, held.entry, held.job, held.chunk, part.model_dump_json(), part.rows, part.failed)
-        answer, dropped = await self._run("commit", held.job, *chunk, window, text, event_bytes, dead_letter)
+        answer, dropped = await self.run("commit", held.job, *chunk, window, text, event_bytes, dead_letter)
         return answer, int(dropped)
 
     async def finish(self, held: Held, status: JobStatus) -> Committed:
         """Complete a job whose manifest is in the store. `status` supplies the counts of the event."""
         event = _finished(status, "completed").model_dump_json()
         ours = (held.consumer, held.entry, held.job)
-        return cast(Committed, await self._run("finish", held.job, *ours, _now(), event, _seconds(PARTS_KEPT)))
+        return cast(Committed, await self.run("finish", held.job, *ours, _now(), event, _seconds(PARTS_KEPT)))
 
     async def renew(self, held: Held) -> bool:
         """Extend the lease; False when it is lost: stop, and do not commit."""
-        return bool(await self._run("renew", held.job, held.consumer, held.entry))
+        return bool(await self.run("renew", held.job, held.consumer, held.entry))
 
     async def release(self, held: Held) -> bool:
         """Hand an entry back, so that anybody takes it at once; False when it is not ours."""
-        return bool(await self._run("release", held.job, held.consumer, held.entry))
+        return bool(await self.run("release", held.job, held.consumer, held.entry))
 
     async def end(self, status: JobStatus, state: EndState, error: str = "") -> str:
         """End a job early, whoever works on it; returns the state before, `unknown` for a job that is not here.
@@ -128,20 +135,16 @@ class JobQueue:
         Use `shared.records.end_job`, which records the end in the store as well.
         """
         event = _finished(status, state).model_dump_json()
-        return str(await self._run("end", status.id, status.id, state, _now(), error, event))
+        return str(await self.run("end", status.id, status.id, state, _now(), error, event))
 
     async def settle(self, status: JobStatus) -> None:
         """Note that the end of a job is recorded in the store, with the counts of this status."""
         counts = (status.done, status.failed)
-        await self._run("settle", status.id, status.id, *counts, _seconds(PARTS_KEPT))
+        await self.run("settle", status.id, status.id, *counts, _seconds(PARTS_KEPT))
 
     async def feed(self, job_id: str, window: int, missing: Sequence[int] = ()) -> int:
         """Top a job up to `window`, and put chunks back that got lost; returns the entries added."""
-        return int(await self._run("feed", job_id, job_id, window, *missing))
-
-    async def retire(self, consumer: str) -> bool:
-        """Delete a consumer unless it holds entries."""
-        return bool(await self._run("retire", "", consumer))
+        return int(await self.run("feed", job_id, job_id, window, *missing))
 
     async def status(self, job_id: str) -> JobStatus | None:
         fields: Any = await self._redis.hgetall(self.keys.job(job_id))
@@ -202,12 +205,13 @@ class JobQueue:
                 return
             offset += _PAGE
 
-    async def _run(self, script: str, job_id: str, *args: str | float) -> Any:
+    async def run(self, script: str, job_id: str, *args: str | float) -> Any:
+        """Run a script of shared/scripts; `job_id` is "" for one that concerns no job."""
         k = self.keys
-        events = (k.stream(ChunkScored.stream), k.stream(JobFinished.stream), k.dropped_events)
-        names = (k.job(job_id), k.parts(job_id), k.chunks, k.backlog, k.jobs, k.open_jobs, k.dead_letters, *events)
+        others = (k.stream(ChunkScored.stream), k.stream(JobFinished.stream), k.dropped_events, k.jobs_restored)
+        names = (k.job(job_id), k.parts(job_id), k.chunks, k.backlog, k.jobs, k.open_jobs, k.dead_letters)
         call: AsyncScript = self._scripts[script]
-        return await call(keys=list(names), args=[SCORERS_GROUP, *args])
+        return await call(keys=[*names, *others], args=[SCORERS_GROUP, *args])
 
 
 def _assembled(body: str, prelude: str) -> str:

@@ -1,6 +1,6 @@
 -- Shared by all scripts. They get the same keys in the same order, and the group first among the arguments.
-local job, parts, chunks, backlog, jobs, open_jobs, dead, scored, finished, dropped =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local job, parts, chunks, backlog, jobs, open_jobs, dead, scored, finished, dropped, jobs_restored =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local group = ARGV[1]
 
 local FINALISE = -1 -- in place of the chunk number, in the entry that asks for a job's finalisation

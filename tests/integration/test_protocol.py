@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from services.scorer.upkeep import Upkeep
 from shared.broker import ensure_group
 from shared.events import ChunkScored, JobFinished
 from shared.jobs import JobSpec, Part
@@ -463,7 +464,7 @@ async def test_a_consumer_that_holds_something_is_not_retired(
 ) -> None:
     await submitted(queue)
     held = await taken(scorer)
-    assert not await queue.retire("a")
+    assert not await Upkeep(queue, redis).retire("a")
     await scorer.commit(held)
-    assert await queue.retire("a")
+    assert await Upkeep(queue, redis).retire("a")
     assert await redis.xinfo_consumers(keys.chunks, SCORERS_GROUP) == []

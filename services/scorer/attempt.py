@@ -1,0 +1,21 @@
+"""One attempt at an entry."""
+
+import time
+from dataclasses import dataclass, field
+
+from services.scorer.lease import ChunkLease
+from shared.scripts import Held
+
+
+@dataclass(frozen=True)
+class Attempt:
+    held: Held
+    deliveries: int
+    """How often the chunk was handed to a scorer, this time included."""
+    lease: ChunkLease
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def context(self) -> dict[str, object]:
+        """What every log line of this attempt carries."""
+        return {"job_id": self.held.job, "chunk": self.held.chunk, "deliveries": self.deliveries}

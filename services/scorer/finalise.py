@@ -1,0 +1,54 @@
+"""Finalising a job: the manifest into the store, and only then the job's state."""
+
+from services.scorer.attempt import Attempt
+from services.scorer.inputs import Inputs
+from services.scorer.metrics import Metrics
+from services.scorer.patience import insist, until_answered
+from shared.clock import utc_now
+from shared.jobs import JobRecord, JobStatus, Part
+from shared.records import prefix, write_manifest
+from shared.scripts import Committed, JobQueue
+from shared.store import Store
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+class PartsMissing(RuntimeError):
+    """A job is said to be complete, and is not."""
+
+
+class Finaliser:
+    def __init__(self, queue: JobQueue, store: Store, *, inputs: Inputs, metrics: Metrics) -> None:
+        self._queue = queue
+        self._store = store
+        self._inputs = inputs
+        self._metrics = metrics
+
+    async def do(self, attempt: Attempt) -> Committed:
+        """Write the manifest and complete the job. May run twice: the manifest says the same but for the time.
+
+        Raises:
+            JobImpossible, StoreAway, PartsMissing
+        """
+        job_id = attempt.held.job
+        spec = await self._inputs.spec(job_id)
+        status = await until_answered(lambda: self._queue.status(job_id))
+        if status is None:
+            return "lost"
+        parts = prefix(await until_answered(lambda: self._queue.parts(job_id)))
+        if len(parts) != spec.chunks or sum(part.rows for part in parts) != spec.rows:
+            raise PartsMissing(f"job {job_id} has {len(parts)} parts in a row, not {spec.chunks}")
+        record = JobRecord(status=_completed(status, parts), model_digest=spec.model_digest, parts=parts)
+        await insist("writing the manifest", lambda: write_manifest(self._store, record))
+        attempt.lease.settle()
+        answer = await until_answered(lambda: self._queue.finish(attempt.held, record.status))
+        if answer == "ok":
+            log.info("job completed", rows=spec.rows, failed=record.status.failed, **attempt.context)
+            self._metrics.jobs.labels("completed").inc()
+        return answer
+
+
+def _completed(status: JobStatus, parts: tuple[Part, ...]) -> JobStatus:
+    counts = {"done": sum(part.rows for part in parts), "failed": sum(part.failed for part in parts), "left": 0}
+    return status.model_copy(update={"state": "completed", "finished_at": utc_now(), **counts})

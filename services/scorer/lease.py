@@ -1,0 +1,64 @@
+"""Keeping the lease on an entry while its work runs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from redis.exceptions import RedisError
+
+from shared.scripts import Held, JobQueue
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+class LeaseLost(RuntimeError):
+    """Another consumer holds the entry, or it is gone: whatever was done must not be committed."""
+
+
+class ChunkLease:
+    """Our hold on one entry.
+
+    It is renewed three times per lease. While Redis is away nobody can know who holds what: the work goes on, and the
+    commit decides.
+    """
+
+    def __init__(self, queue: JobQueue, held: Held, length: timedelta) -> None:
+        self._queue = queue
+        self._held = held
+        self._every = length.total_seconds() / 3
+        self._settling = False
+
+    def settle(self) -> None:
+        """The commit is on its way: it takes the entry away itself, which is not losing it."""
+        self._settling = True
+
+    async def keep(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work, cancelled as soon as the lease is lost.
+
+        Raises:
+            LeaseLost: and the work was cancelled. What it had running in a thread goes on and comes to nothing.
+        """
+        doing = asyncio.ensure_future(work())
+        renewing = asyncio.create_task(self._renew_until_lost())
+        try:
+            await asyncio.wait({doing, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done() or self._settling:
+                await doing
+            else:
+                raise LeaseLost
+        finally:
+            renewing.cancel()
+            doing.cancel()
+            await asyncio.wait({doing, renewing})
+
+    async def _renew_until_lost(self) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            if self._settling:
+                return
+            try:
+                if not await self._queue.renew(self._held):
+                    return
+            except (RedisError, OSError) as error:
+                log.debug("could not renew a lease", job_id=self._held.job, chunk=self._held.chunk, error=str(error))

@@ -1,0 +1,72 @@
+"""What a scorer counts, each figure declared once."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+_RATE_SECONDS = 10.0
+
+
+class Metrics:
+    """Figures of one scorer, and its speed over the last ten seconds."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        ProcessCollector(registry=registry)
+        prefix = "tasador_scorer"
+        self.registry = registry
+        self.chunks = Counter(
+            f"{prefix}_chunks",
+            "Entries taken, by what became of them: ok, duplicate, lost, gone, given_up, released, failed, error.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.rows = Counter(f"{prefix}_rows", "Rows committed: value or error.", ["outcome"], registry=registry)
+        self.seconds = Histogram(
+            f"{prefix}_chunk_seconds",
+            "From taking a chunk to its commit.",
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=registry,
+        )
+        self.engine_seconds = Counter(f"{prefix}_engine_seconds", "Time in the engine.", registry=registry)
+        self.reclaimed = Counter(f"{prefix}_reclaimed", "Entries taken over from a silent scorer.", registry=registry)
+        self.dropped = Counter(
+            f"{prefix}_event_rows_dropped",
+            "Rows whose chunk.scored event was dropped to keep Redis's memory bounded.",
+            registry=registry,
+        )
+        self.jobs = Counter(f"{prefix}_jobs", "Jobs ended by this scorer, by state.", ["state"], registry=registry)
+        self.healed = Counter(f"{prefix}_healed", "Times the watchdog restarted the subscriber.", registry=registry)
+        self.mended = Counter(f"{prefix}_mended", "What the janitor put right, by kind.", ["kind"], registry=registry)
+        self.in_flight = Gauge(f"{prefix}_in_flight", "Entries held now.", registry=registry)
+        self.leader = Gauge(f"{prefix}_janitor", "1 while this scorer is the janitor.", registry=registry)
+        self._recent: deque[tuple[float, int]] = deque()
+        self._held = 0
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        self.in_flight.inc()
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self.in_flight.dec()
+
+    def committed(self, rows: int, failed: int, dropped: int, *, engine: float, took: float) -> None:
+        self.rows.labels("value").inc(rows - failed)
+        self.rows.labels("error").inc(failed)
+        self.dropped.inc(dropped)
+        self.engine_seconds.inc(engine)
+        self.seconds.observe(took)
+        self._recent.append((time.monotonic(), rows))
+
+    def speed(self) -> dict[str, float]:
+        """Return what the replica announces: entries in flight, and rows per second lately."""
+        horizon = time.monotonic() - _RATE_SECONDS
+        while self._recent and self._recent[0][0] < horizon:
+            self._recent.popleft()
+        rows = sum(rows for _, rows in self._recent)
+        return {"in_flight": self._held, "rows_per_second": round(rows / _RATE_SECONDS, 1)}

@@ -1,0 +1,125 @@
+"""Looking after the queue: what scorers take over, hand back and put right."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from redis.asyncio import Redis
+
+from shared.jobs import JobStatus
+from shared.keys import SCORERS_GROUP
+from shared.scripts import Held, JobQueue
+
+_MANY = 1_000_000  # more than the stream can hold
+_RESTORED = "yes"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The queue at one instant."""
+
+    jobs: Sequence[JobStatus]
+    parts: Mapping[str, int]
+    """Committed parts per job."""
+    entries: Mapping[str, tuple[str, int]]
+    """The stream: entry → (job, chunk)."""
+    stranded: Sequence[str]
+    """Entries that were delivered and are held by nobody: no consumer would ever see them again."""
+
+
+class Upkeep:
+    def __init__(self, queue: JobQueue, redis: Redis) -> None:
+        self._queue = queue
+        self._redis = redis
+        self._keys = queue.keys
+
+    async def requeue(self, entry: str) -> bool:
+        """Add a stranded entry anew; False when somebody holds it, or it is gone."""
+        return bool(await self._queue.run("requeue", "", entry))
+
+    async def discard(self, entry: str) -> None:
+        """Delete an entry that is none of ours."""
+        await self._redis.xack(self._keys.chunks, SCORERS_GROUP, entry)
+        await self._redis.xdel(self._keys.chunks, entry)
+
+    async def held_by(self, consumer: str) -> Sequence[Held]:
+        """Return the entries that a consumer holds."""
+        found: Any = await self._redis.xpending_range(
+            self._keys.chunks, SCORERS_GROUP, "-", "+", _MANY, consumername=consumer
+        )
+        held = []
+        for pending in found:
+            entry = pending["message_id"]
+            entries: Any = await self._redis.xrange(self._keys.chunks, entry, entry)
+            held += [Held.of(consumer, entry, fields) for _, fields in entries]
+        return held
+
+    async def claim(self, consumer: str, idle: timedelta) -> Held | None:
+        """Take over an entry whose holder was silent for `idle`, if there is one. It counts as a delivery."""
+        start = "0-0"
+        while True:
+            found: Any = await self._redis.xautoclaim(
+                self._keys.chunks, SCORERS_GROUP, consumer, int(idle.total_seconds() * 1000), start, count=1
+            )
+            start, entries = found[0], found[1]
+            for entry, fields in entries:
+                try:
+                    return Held.of(consumer, entry, fields)
+                except (KeyError, ValueError):
+                    await self.discard(entry)
+            if start == "0-0":
+                return None
+
+    async def snapshot(self, job_ids: Sequence[str]) -> Snapshot:
+        """Raises ResponseError when the stream or its group does not exist."""
+        chunks = self._keys.chunks
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xinfo_groups(chunks)
+            pipe.xpending_range(chunks, SCORERS_GROUP, "-", "+", _MANY)
+            pipe.xrange(chunks)
+            for job_id in job_ids:
+                pipe.hgetall(self._keys.job(job_id))
+                pipe.hlen(self._keys.parts(job_id))
+            groups, pending, entries, *jobs = await pipe.execute()
+        (delivered,) = (group["last-delivered-id"] for group in groups if group["name"] == SCORERS_GROUP)
+        held = {entry["message_id"] for entry in pending}
+        statuses = [JobStatus.of_hash(fields) for fields in jobs[::2] if fields]
+        return Snapshot(
+            jobs=statuses,
+            parts=dict(zip(job_ids, jobs[1::2], strict=True)),
+            entries={entry: (fields.get("job", ""), int(fields.get("chunk", 0))) for entry, fields in entries},
+            stranded=[e for e, _ in entries if _position(e) <= _position(delivered) and e not in held],
+        )
+
+    async def committed_chunks(self, job_id: str) -> set[int]:
+        """Return the chunks that have a part."""
+        found: Any = await self._redis.hkeys(self._keys.parts(job_id))
+        return {int(chunk) for chunk in found}
+
+    async def unknown(self, job_ids: Sequence[str]) -> Sequence[str]:
+        """Return those jobs that Redis does not know."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.exists(self._keys.job(job_id))
+            found = await pipe.execute()
+        return [job_id for job_id, exists in zip(job_ids, found, strict=True) if not exists]
+
+    async def is_restored(self) -> bool:
+        """Whether every job of the store was brought back since the last flush."""
+        return await self._redis.get(self._keys.jobs_restored) == _RESTORED
+
+    async def begin_restoring(self, token: str) -> None:
+        await self._redis.set(self._keys.jobs_restored, token)
+
+    async def end_restoring(self, token: str) -> bool:
+        """Note that all jobs are known; False when Redis was flushed since `begin_restoring`."""
+        return bool(await self._queue.run("restored", "", token, _RESTORED))
+
+    async def retire(self, consumer: str) -> bool:
+        """Delete a consumer unless it holds entries."""
+        return bool(await self._queue.run("retire", "", consumer))
+
+
+def _position(entry: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in entry.split("-"))

@@ -1,0 +1,94 @@
+"""Doing what an entry of the stream asks for, under its lease, and deciding what becomes of it when that fails."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import timedelta
+
+from services.scorer.attempt import Attempt
+from services.scorer.chunk import ChunkWork
+from services.scorer.finalise import Finaliser
+from services.scorer.lease import ChunkLease, LeaseLost
+from services.scorer.metrics import Metrics
+from services.scorer.patience import JobImpossible, StoreAway, until_answered
+from shared.records import end_job
+from shared.scripts import FINALISE, Held, JobQueue
+from shared.store import Store
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+class Worker:
+    """Works on one entry at a time, whichever way it came in."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        store: Store,
+        lease: timedelta,
+        *,
+        chunks: ChunkWork,
+        finaliser: Finaliser,
+        metrics: Metrics,
+    ) -> None:
+        self.turn = asyncio.Semaphore(1)
+        """One chunk at a time: two would only take each other's processor."""
+        self._queue = queue
+        self._store = store
+        self._lease = lease
+        self._chunks = chunks
+        self._finaliser = finaliser
+        self._metrics = metrics
+
+    async def process(self, held: Held, *, has_turn: bool = False) -> None:
+        """Do what an entry asks for. Whatever goes wrong is dealt with here; only cancellation passes through.
+
+        Args:
+            has_turn: the caller has taken `turn` already.
+        """
+        lease = ChunkLease(self._queue, held, self._lease)
+        turn: AbstractAsyncContextManager[object] = nullcontext() if has_turn else self.turn
+
+        async def work() -> None:
+            async with turn:
+                self._count(await self._begin(held, lease))
+
+        with self._metrics.holding():
+            try:
+                await lease.keep(work)
+            except LeaseLost:
+                log.warning("lost a lease: another scorer has the chunk", job_id=held.job, chunk=held.chunk)
+                self._count("lost")
+            except Exception:
+                # Ours to mend: it stays pending and is tried again, until it has been tried too often.
+                log.exception("could not do what an entry asks for", job_id=held.job, chunk=held.chunk)
+                self._count("error")
+
+    async def _begin(self, held: Held, lease: ChunkLease) -> str:
+        begun = await until_answered(lambda: self._queue.begin(held))
+        if begun.answer != "ok":
+            return begun.answer
+        attempt = Attempt(held, held.tries + begun.deliveries, lease)
+        try:
+            return await (self._finaliser if held.chunk == FINALISE else self._chunks).do(attempt)
+        except JobImpossible as impossible:
+            return await self._fail(attempt, str(impossible))
+        except StoreAway as away:
+            log.warning("handing an entry back", reason=str(away), **attempt.context)
+            await until_answered(lambda: self._queue.release(held))
+            return "released"
+
+    async def _fail(self, attempt: Attempt, reason: str) -> str:
+        log.error("job failed", reason=reason, **attempt.context)
+        held = attempt.held
+        try:
+            await until_answered(lambda: end_job(self._queue, self._store, held.job, "failed", reason))
+        except Exception:
+            # Its end is decided all the same; the janitor records it once the store lets it.
+            log.exception("could not record the end of a job", **attempt.context)
+        self._metrics.jobs.labels("failed").inc()
+        await until_answered(lambda: self._queue.begin(held))  # the job having ended, this drops the entry
+        return "failed"
+
+    def _count(self, outcome: str) -> None:
+        self._metrics.chunks.labels(outcome).inc()
