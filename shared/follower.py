@@ -23,6 +23,7 @@ from shared.keys import Keys
 from shared.replica import Replica
 from shared.settings import CommonSettings
 from shared.store import Store
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 RECEIPT_SECONDS = 3600  # how long receipts are kept for /replicas and the history
@@ -118,7 +119,7 @@ class ModelFollower:
 
     async def run(self) -> None:
         """Follow for ever."""
-        while True:
+        for _ in until_cancelled():
             await self.reconcile()
             await self._wait_for_news()
 

@@ -9,6 +9,7 @@ from secrets import token_hex
 from redis.asyncio import Redis
 
 from shared.broker import UNAVAILABLE
+from shared.tasks import until_cancelled
 
 _RENEW = "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end return 0"
 _RELEASE = "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('DEL',KEYS[1]) end return 0"
@@ -67,7 +68,7 @@ class Lease:
                 await self.release()
 
     async def _keep(self) -> None:
-        while True:
+        for _ in until_cancelled():
             await asyncio.sleep(self._ttl.total_seconds() / 3)
             with suppress(*UNAVAILABLE):
                 await self.renew()

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from shared.clock import utc_now
 from shared.keys import Keys
 from shared.settings import CommonSettings
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 SERVING = ("gateway", "scorer")
@@ -114,7 +115,7 @@ class Replica:
             await self._redis.srem(self._keys.replicas, self.member)
 
     async def _keep(self) -> None:
-        while True:
+        for _ in until_cancelled():
             await asyncio.sleep(self._interval)
             await self.announce()
 

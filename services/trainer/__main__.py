@@ -26,6 +26,7 @@ from shared.process import AddressInUse, address_of, listen, stop_event
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
+from shared.tasks import until_cancelled
 from shared.telemetry import configure_logging, get_logger
 
 log = get_logger(__name__)
@@ -109,7 +110,7 @@ async def _lead(settings: TrainerSettings, trainer: Trainer) -> None:
 
 async def _prepare(trainer: Trainer) -> None:
     """Recover and bootstrap. Without a champion the trainer still takes commands: a better data set, say."""
-    while True:
+    for _ in until_cancelled():
         try:
             await trainer.promoter.recover()
             await trainer.bootstrap()
@@ -142,7 +143,7 @@ def _lanes(settings: TrainerSettings, trainer: Trainer) -> tuple[Lane, Lane]:
 
 
 async def _acquire(lease: Lease, replica: Replica) -> None:
-    while True:
+    for _ in until_cancelled():
         try:
             if await lease.acquire():
                 return
@@ -153,7 +154,7 @@ async def _acquire(lease: Lease, replica: Replica) -> None:
 
 
 async def _keep(lease: Lease, seconds: float) -> None:
-    while True:
+    for _ in until_cancelled():
         await asyncio.sleep(seconds / 3)
         try:
             kept = await lease.acquire()  # after an outage it may have expired without another trainer taking it

@@ -16,6 +16,7 @@ from shared.broker import ensure_group
 from shared.clock import utc_now
 from shared.events import OPERATION_SECONDS, Command, Operation
 from shared.keys import TRAINERS_GROUP, Keys
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 CONSUMER = "trainer"
@@ -46,7 +47,7 @@ class Lane:
     async def run(self) -> None:
         """Carry out commands for ever, those left pending first."""
         position = "0"
-        while True:
+        for _ in until_cancelled():
             try:
                 entries = await self._read(position)
                 position = "0" if entries else ">" if position == "0" else position

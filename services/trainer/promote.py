@@ -28,6 +28,7 @@ from shared.lease import Lease
 from shared.replica import SERVING, live_replicas
 from shared.settings import CommonSettings
 from shared.store import ObjectNotFound, Store
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 LEASE = timedelta(seconds=15)
@@ -146,7 +147,7 @@ class Promoter:
 
     async def keep_published(self, interval: float) -> None:
         """Tell Redis the desired version again whenever it has forgotten it. Runs for ever."""
-        while True:
+        for _ in until_cancelled():
             await asyncio.sleep(interval)
             try:
                 await self._publish_if_forgotten()
