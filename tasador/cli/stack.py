@@ -9,6 +9,7 @@ import typer
 from shared.settings import PREFIX, SettingsInvalid
 from tasador.cli.output import Exit, Format, FormatOption, fail, one_line, out, print_json
 from tasador.settings import StackSettings
+from tasador.sources import settings_classes, unknown_variables
 from tasador.stack import control, launch
 from tasador.stack.ports import PortTaken
 from tasador.stack.state import AlreadyRunning, StackState
@@ -31,6 +32,8 @@ def up(
     _take_out_of_the_command_line(scorers)
     with one_line(SettingsInvalid, AlreadyRunning, PortTaken, ValkeyMissing, control.DidNotStart):
         settings = StackSettings.load()
+        if unknown := unknown_variables(settings_classes()):
+            fail(f"{', '.join(unknown)}: no such setting; `tasador config show` lists them all", Exit.USAGE)
         if detach:
             _show(control.start_detached(settings, reload=reload))
             return
@@ -63,11 +66,11 @@ def _take_out_of_the_command_line(scorers: int | None) -> None:
     """
     if scorers is not None:
         os.environ[f"{PREFIX}SCORERS"] = str(scorers)
-        rest = _without_scorers(sys.argv[1:])
+        rest = without_scorers(sys.argv[1:])
         os.execv(sys.executable, [sys.executable, "-m", "tasador", *rest])
 
 
-def _without_scorers(arguments: list[str]) -> list[str]:
+def without_scorers(arguments: list[str]) -> list[str]:
     rest, skip = [], False
     for argument in arguments:
         if skip:

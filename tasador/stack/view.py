@@ -11,7 +11,7 @@ from tasador.stack.child import Death
 from tasador.stack.state import ProcessInfo, StackState
 
 _COLOURS = {"ready": "green", "stopped": "dim", "restarting": "red", "failed": "red", "silent": "red"}
-_UNREMARKABLE = frozenset({"starting", "restarting", "stopping"})
+_UNREMARKABLE = frozenset({"waiting", "starting", "restarting", "stopping"})
 """States that say nothing new once the stack runs."""
 _DETAIL_EVERY = 2.0
 """Seconds between two plain lines that differ in their detail only."""
@@ -80,7 +80,7 @@ class View:
     def _is_news(self, process: ProcessInfo, now: float) -> bool:
         before = self._told.get(process.name)
         if before is None or before[0] != process.state:
-            return (self._starting and process.state != "waiting") or process.state not in _UNREMARKABLE
+            return process.state not in _UNREMARKABLE or (self._starting and process.state != "waiting")
         return self._starting and now >= self._told_at.get(process.name, now) + _DETAIL_EVERY
 
     def _lines(self, *lines: str) -> None:

@@ -1,0 +1,97 @@
+import json
+
+import httpx
+import pytest
+
+from tasador.cli.score import guess
+from tasador.client import Gone, Invalid, Problem, TimedOut, Unavailable, UnknownFormat
+from tasador.client.answers import Operation
+from tasador.client.errors import problem_of
+from tasador.client.formats import media_type
+from tasador.client.waiting import wait_for_end
+
+
+def an_operation(state: str) -> Operation:
+    return Operation.model_validate({"id": "1", "kind": "reload", "state": state, "created_at": "2026-01-01T00:00:00Z"})
+
+
+def unavailable() -> Unavailable:
+    problem = problem_of(httpx.Response(503, headers={"retry-after": "5"}))
+    assert isinstance(problem, Unavailable)
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.b.CSV", "text/csv"), ("x.jsonl", "application/x-ndjson"), ("parquet", "application/vnd.apache.parquet")],
+)
+def test_the_format_is_known_by_its_suffix_or_its_name(name: str, expected: str) -> None:
+    assert media_type(name) == expected
+
+
+def test_an_unknown_suffix_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(UnknownFormat, match=r"rows\.xlsx.*\.csv"):
+        media_type("rows.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "expected"),
+    [
+        (b"PAR1\x15", "application/vnd.apache.parquet"),
+        (b"\xff\xff\xff\xff\x10", "application/vnd.apache.arrow.stream"),
+        (b'{"a": 1}\n{"a": 2}', "application/x-ndjson"),
+        (b'{"instances": [', "application/json"),
+        (b" [{", "application/json"),
+        (b"a,b\n1,2", "text/csv"),
+        (b"", "text/csv"),
+    ],
+)
+def test_the_first_bytes_tell_the_format_of_a_pipe(beginning: bytes, expected: str) -> None:
+    assert guess(beginning) == expected
+
+
+def test_a_problem_keeps_what_the_gateway_said() -> None:
+    document = {
+        "type": "/problems/invalid-row",
+        "title": "The row does not fit the model",
+        "status": 422,
+        "detail": "2 fields",
+        "request_id": "r1",
+        "errors": [{"pointer": "/area", "code": "missing", "detail": "is required"}],
+    }
+    problem = problem_of(httpx.Response(422, content=json.dumps(document)))
+    assert isinstance(problem, Invalid)
+    assert (problem.status, problem.slug, problem.request_id) == (422, "invalid-row", "r1")
+    assert str(problem) == "The row does not fit the model: 2 fields\n  /area: is required"
+
+
+def test_a_page_of_a_proxy_is_a_problem_too() -> None:
+    problem = problem_of(httpx.Response(502, text="<html>bad gateway"))
+    assert isinstance(problem, Unavailable)
+    assert "<html>" in str(problem)
+    assert isinstance(problem_of(httpx.Response(410)), Gone)
+    assert type(problem_of(httpx.Response(418, text="tea"))) is Problem
+
+
+def test_waiting_reports_progress_and_bears_an_outage() -> None:
+    answers: list[Operation | Unavailable] = [an_operation("queued"), unavailable(), an_operation("succeeded")]
+    seen: list[str] = []
+
+    def ask(_: float) -> Operation:
+        answer = answers.pop(0)
+        if isinstance(answer, Unavailable):
+            raise answer
+        return answer
+
+    ended = wait_for_end(ask, None, lambda now: seen.append(now.state), poll=0.01)
+    assert ended.state == "succeeded"
+    assert seen == ["queued", "succeeded"]
+
+
+def test_waiting_ends_when_the_time_is_over() -> None:
+    with pytest.raises(TimedOut, match="goes on"):
+        wait_for_end(lambda _: an_operation("running"), 0.0, None)
+
+
+def test_waiting_asks_at_least_once_and_takes_an_end_after_the_time() -> None:
+    assert wait_for_end(lambda _: an_operation("failed"), 0.0, None).state == "failed"
