@@ -1,5 +1,7 @@
 """Settings of the gateway: `TASADOR_GATEWAY_…`."""
 
+from pathlib import Path
+
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from shared.settings import CommonSettings
@@ -30,6 +32,27 @@ class GatewaySettings(CommonSettings):
     gateway_chunk_rows: PositiveInt = Field(5_000, description="Rows of a job's chunk, the unit of work of a scorer.")
     gateway_max_job_bytes: PositiveInt = Field(
         5_368_709_120, description="Largest body of a job, and largest size after decompression."
+    )
+
+    gateway_max_job_rows: PositiveInt = Field(100_000_000, description="Most rows of a job.")
+    gateway_max_document_bytes: PositiveInt = Field(
+        16_777_216, description="Largest JSON document of a job: it is held in memory, unlike all other formats."
+    )
+    gateway_max_row_group_bytes: PositiveInt = Field(
+        134_217_728, description="Largest row group of a Parquet file, decoded, of the columns that the model reads."
+    )
+    gateway_max_uploads: PositiveInt = Field(
+        32, description="Jobs being received at once; the next one gets 503. Bounds what they take of the disk."
+    )
+    gateway_max_backlog_rows: PositiveInt = Field(
+        200_000_000, description="Rows accepted and not yet finished, of all jobs; a job beyond gets 429."
+    )
+    gateway_spool_dir: Path | None = Field(
+        None, description="Disk for bodies of jobs while they are read; default <state_dir>/spool. Not a tmpfs."
+    )
+    gateway_idempotency_hours: PositiveFloat = Field(24.0, description="How long an Idempotency-Key is remembered.")
+    gateway_job_retention_days: PositiveFloat = Field(
+        30.0, description="Jobs older than this that are no longer known were removed (410); younger ones never were (404)."
     )
 
     gateway_telemetry_seconds: PositiveFloat = Field(0.1, description="Predictions are logged at least this often ...")

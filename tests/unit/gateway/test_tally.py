@@ -1,0 +1,56 @@
+"""Counting: sums, moments and quantiles equal those of the values counted."""
+
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.metrics import _buckets, summary
+from services.gateway.tally import Durations, Moments, Tally
+
+VALUES = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50)
+
+
+@given(VALUES, VALUES)
+def test_moments_are_those_of_all_values_however_they_came(single: list[float], together: list[float]) -> None:
+    moments = Moments()
+    for value in single:
+        moments.add(value)
+    moments.add_all(together)
+    everything = single + together
+    assert moments.n == len(everything)
+    assert moments.mean == pytest.approx(statistics.fmean(everything), abs=1e-6)
+    assert moments.std == pytest.approx(statistics.stdev(everything), rel=1e-6, abs=1e-3)
+
+
+def test_a_batch_counts_by_its_rows() -> None:
+    tally = Tally()
+    tally.batch("1", 0.4, [1.0, 3.0])
+    tally.batch("1", 0.0, [])
+    tally.single("2", 0.2, 5.0)
+    found = summary(tally)
+    assert found.total_predictions == 3
+    assert found.avg_inference_time == pytest.approx(0.2)
+    assert found.p50_inference_time == pytest.approx(0.2, rel=0.05)
+    assert (found.avg_prediction, found.std_prediction) == (3.0, 2.0)
+
+
+def test_before_the_first_prediction_there_is_no_average() -> None:
+    found = summary(Tally())
+    assert (found.total_predictions, found.avg_inference_time, found.p99_inference_time, found.avg_prediction) == (
+        0,
+        None,
+        None,
+        None,
+    )
+
+
+def test_the_histogram_has_each_duration_below_its_bound() -> None:
+    durations = Durations()
+    for seconds in (1e-7, 1e-6, 1.5e-6, 0.001, 1000.0):
+        durations.add(seconds)
+    buckets, total = _buckets(durations)
+    counts = dict(buckets)
+    assert (counts["1e-06"], counts["2e-06"], counts["+Inf"]) == (2, 3, 5)
+    assert total == pytest.approx(1000.0010026)
