@@ -77,7 +77,11 @@ class EmptyTable(TableRefused):
 
 
 class TableTooLarge(TableRefused):
-    """Reading this would need more memory or rows than are allowed."""
+    """Reading this would need more than is allowed: of rows, or else of bytes."""
+
+    def __init__(self, detail: str, *, rows: bool = False) -> None:
+        super().__init__(detail)
+        self.rows = rows
 
 
 def nothing(rows: int, features: int) -> NDArray[np.float64]:

@@ -1,0 +1,70 @@
+"""From a table to a job's input: consecutive chunks of the same number of rows, each complete in itself."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from services.gateway.tables import Block, EmptyTable, TableTooLarge
+from shared.chunks import Chunk, RowError, encode_chunk
+
+
+@dataclass(frozen=True)
+class Chunked:
+    rows: int
+    offsets: list[int]
+    """Chunk i is the bytes [offsets[i], offsets[i + 1])."""
+
+
+def write_chunks(blocks: Iterable[Block], file: BinaryIO, *, width: int, chunk_rows: int, max_rows: int) -> Chunked:
+    """Write a table's chunks; one chunk and one block are in memory at a time.
+
+    Raises:
+        EmptyTable: there are no rows.
+        TableTooLarge: there are more than `max_rows`.
+        TableRefused: the table turns out to be unreadable.
+    """
+    writer = _Writer(file, width, chunk_rows)
+    for block in blocks:
+        if writer.rows + len(block.x) > max_rows:
+            raise TableTooLarge(f"a job may have up to {max_rows:,} rows", rows=True)
+        writer.add(block)
+    if not writer.rows:
+        raise EmptyTable
+    writer.flush()
+    return Chunked(writer.rows, writer.offsets)
+
+
+class _Writer:
+    def __init__(self, file: BinaryIO, width: int, chunk_rows: int) -> None:
+        self.rows = 0
+        self.offsets = [0]
+        self._file = file
+        self._start = 0
+        self._chunk_rows = chunk_rows
+        self._parts: list[Block] = []
+        self._errors: list[RowError] = []
+
+    def add(self, block: Block) -> None:
+        self._errors += [RowError(self.rows + row, e.field, e.code, e.detail) for row, e in block.errors]
+        taken = 0
+        while taken < len(block.x):
+            room = self._chunk_rows - (self.rows - self._start)
+            part = block.x[taken : taken + room]
+            self._parts.append(Block(part, ()))
+            self.rows += len(part)
+            taken += len(part)
+            if len(part) == room:
+                self.flush()
+
+    def flush(self) -> None:
+        if self.rows == self._start:
+            return
+        x = np.concatenate([part.x for part in self._parts])
+        errors = [error for error in self._errors if error.index < self.rows]
+        self._errors = self._errors[len(errors) :]
+        data = encode_chunk(Chunk(self._start, x, errors))
+        self._file.write(data)
+        self.offsets.append(self.offsets[-1] + len(data))
+        self._start, self._parts = self.rows, []

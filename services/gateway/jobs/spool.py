@@ -1,0 +1,115 @@
+"""Bodies on disk while they are read: nothing of a job's size is ever held in memory.
+
+The files have no name, so that nothing is left behind whatever happens to the process.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import tempfile
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from services.gateway.problems import Problem
+from services.gateway.tables import NotATable, TableTooLarge
+
+_PIECE = 1 << 20
+
+CODINGS = ("identity", "gzip", "zstd")
+_ALIASES = {"": "identity", "x-gzip": "gzip"}
+
+
+def spool_file(directory: Path) -> BinaryIO:
+    """Return an empty file without a name."""
+    directory.mkdir(parents=True, exist_ok=True)
+    file: Any = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - the caller closes it
+    return file  # type: ignore[no-any-return]
+
+
+def path_of(file: BinaryIO) -> Path:
+    """Return a path under which a nameless file can be opened again."""
+    file.flush()
+    file.seek(0)
+    return Path(f"/dev/fd/{file.fileno()}")
+
+
+async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int) -> str:
+    """Write a body to a file, off the event loop, and return its sha256. Refused as soon as it passes `limit`."""
+    digest = hashlib.sha256()
+    size, piece = 0, bytearray()
+
+    def write(data: bytes) -> None:
+        digest.update(data)
+        file.write(data)
+
+    async for data in stream:
+        size += len(data)
+        if size > limit:
+            raise too_large(limit)
+        piece += data
+        if len(piece) >= _PIECE:
+            await asyncio.to_thread(write, bytes(piece))
+            piece.clear()
+    await asyncio.to_thread(write, bytes(piece))
+    return digest.hexdigest()
+
+
+def too_large(limit: int) -> Problem:
+    return Problem("payload-too-large", f"the body of a job may have up to {limit:,} bytes")
+
+
+def coding_of(content_encoding: str) -> str:
+    """Return one of CODINGS. Raises Problem for any other, and for several at once."""
+    name = content_encoding.strip().lower()
+    coding = _ALIASES.get(name, name)
+    if coding not in CODINGS:
+        raise Problem(
+            "unsupported-media-type", f"Content-Encoding {name[:50]!r} is not read here; use {' or '.join(CODINGS[1:])}"
+        )
+    return coding
+
+
+def decoded(file: BinaryIO, coding: str, limit: int, directory: Path) -> BinaryIO:
+    """Return the file decompressed, in another one, at its start; the same one where there is nothing to do.
+
+    Raises:
+        NotATable: it is not compressed like that, or not complete.
+        TableTooLarge: it is larger than `limit`, decompressed.
+    """
+    file.seek(0)
+    if coding == "identity":
+        return file
+    plain, size = spool_file(directory), 0
+    try:
+        for data in _gunzipped(file) if coding == "gzip" else _unzstd(file):
+            size += len(data)
+            if size > limit:
+                raise TableTooLarge(f"decompressed, the body of a job may have up to {limit:,} bytes")
+            plain.write(data)
+    except BaseException:
+        plain.close()
+        raise
+    plain.seek(0)
+    return plain
+
+
+def _gunzipped(file: BinaryIO) -> Iterator[bytes]:
+    try:
+        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+            while data := stream.read(_PIECE):
+                yield data
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise NotATable(f"the body is not complete gzip: {error}") from None
+
+
+def _unzstd(file: BinaryIO) -> Iterator[bytes]:
+    import pyarrow as pa  # noqa: PLC0415 - a third of a second
+
+    try:
+        with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd") as stream:
+            while data := stream.read(_PIECE):
+                yield data
+    except OSError as error:
+        raise NotATable(f"the body is not complete zstd: {error}") from None
