@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from services.monitor.entries import Entry
-from shared.broker import ensure_group
+from shared.broker import UNAVAILABLE, ensure_group
 from shared.telemetry import get_logger
 
 BATCH = 20  # entries per read: at up to 1,000 rows each, what a dead monitor leaves to others
@@ -72,6 +72,7 @@ class Consumers:
             apply_types=False,  # handlers take the entries as they are
             graceful_timeout=drain.total_seconds(),
             log_level=logging.DEBUG,
+            logger=_logger(),
             middlewares=[middleware],
         )
         self._consumer = consumer
@@ -111,7 +112,8 @@ class Consumers:
             parser=_without_body,
             decoder=_entries,
         )
-        return subscriber(_named(subscription))
+        subscriber(_named(subscription))
+        return subscriber
 
     async def _heal(self, redis: Redis) -> None:
         """Start what does not run: at first, after a flush, or when a reader keeps failing."""
@@ -147,6 +149,13 @@ class Consumers:
         if found:
             entries = [Entry.of(subscription.stream, entry_id, fields) for entry_id, fields in found]
             await subscription.handle(entries)
+
+
+def _logger() -> logging.Logger:
+    """FastStream's logger, less what it says of every subscriber every five seconds while Redis is away."""
+    logger = logging.getLogger("services.monitor.faststream")
+    logger.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], UNAVAILABLE)))
+    return logger
 
 
 def _named(subscription: Subscription) -> Callable[[Sequence[Entry]], Awaitable[None]]:

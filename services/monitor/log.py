@@ -173,6 +173,7 @@ class PredictionLog:
             return await self._acknowledge() and written
 
     async def _add(self, entry: Entry) -> None:
+        self._held.add(entry.id)
         try:
             event = await asyncio.to_thread(read_event, PredictionsLogged, entry)
             check_name(event.model_name, event.model_version)
@@ -181,19 +182,19 @@ class PredictionLog:
         except VersionUnknown as unknown:
             if unknown.hopeless:
                 self._give_up(entry, str(unknown))
+            else:
+                self._held.discard(entry.id)
         except InvalidEvent as invalid:
             self._give_up(entry, str(invalid))
         except Exception:  # ours: but one entry must not hold up those behind it for ever
             log.exception("cannot log an event", entry=entry.id)
             self._give_up(entry, "internal error")
         else:
-            self._held.add(entry.id)
             self._waiting.add(entry, version, table)
 
     def _give_up(self, entry: Entry, reason: str) -> None:
         log.error("predictions not logged", entry=entry.id, reason=reason)
         self._counted("entries_refused", 1)
-        self._held.add(entry.id)
         self._durable.append(entry.id)
 
     async def _write(self) -> bool:

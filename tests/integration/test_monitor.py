@@ -1,0 +1,415 @@
+"""The monitor as a process, on a real server: what it counts is exact whatever dies, and it heals by itself."""
+
+import asyncio
+import io
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from redis.asyncio import Redis
+
+from shared import artifact
+from shared.events import ChunkScored, Event, JobFinished, PredictionsLogged
+from shared.keys import LOG_GROUP, STATS_GROUP, Keys
+from shared.profile import Profile, summarise
+from shared.replica import live_replicas
+from shared.signature import Signature
+from shared.store import Store
+from tests.artifacts import a_champion
+from tests.processes import ServiceProcess
+from tests.unit.monitor.builders import Rows, a_chunk, an_event
+from tests.valkey import ValkeyServer
+from tests.waiting import eventually
+
+LOGGED = PredictionsLogged.stream
+
+
+@dataclass
+class Monitors:
+    """Starts monitors over one state directory, sends them events, and asks what they made of them."""
+
+    directory: Path
+    server: ValkeyServer
+    redis: Redis
+    store: Store
+    signature: Signature
+    profile: Profile
+    keys: Keys
+
+    def start(self, **settings: object) -> ServiceProcess:
+        values = {
+            "redis_url": self.server.url,
+            "state_dir": self.directory / "state",
+            "model_name": "model",
+            "monitor_port": 0,
+            "monitor_log_seconds": 0.3,
+            "monitor_reclaim_seconds": 1.5,
+            "presence_seconds": 2,
+        }
+        return ServiceProcess("monitor", self.directory, **{**values, **settings}).start()
+
+    async def address(self, process: ServiceProcess) -> str:
+        async def found() -> str | None:
+            replicas = await live_replicas(self.redis, self.keys, ["monitor"])
+            return next((r.address for r in replicas if r.pid == process.pid and r.state == "ready"), None)
+
+        return str(await eventually(found, within=40))
+
+    @asynccontextmanager
+    async def client(self, process: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
+        async with httpx.AsyncClient(base_url=await self.address(process), timeout=20) as client:
+            yield client
+
+    async def send(self, *events: Event) -> None:
+        for event in events:
+            await self.redis.xadd(self.keys.stream(event.stream), event.entry())  # type: ignore[arg-type]
+
+    def rows(self, n: int, *, seed: int = 0, shift: float = 0.0) -> tuple[Rows, Rows]:
+        """Draw encoded rows in the shape of the reference; `shift` moves the first number, in standard deviations."""
+        rng = np.random.default_rng(seed)
+        columns = []
+        for feature, column in zip(self.signature.features, self.profile.features, strict=True):
+            if feature.kind == "categorical":
+                columns.append(rng.integers(-1, len(feature.categories), n).astype(float))
+            else:
+                moved = shift if feature.name == "length" else 0.0
+                std = column.std or 1.0
+                columns.append(rng.normal(column.mean or 0.0, std, n) + moved * std)
+        return np.column_stack(columns), rng.normal(30, 5, n)
+
+    def event(self, n: int, first: int, sequence: int, **fields: Any) -> PredictionsLogged:
+        """An event of n rows after `first` others of the same gateway."""
+        x, predictions = self.rows(n, seed=sequence, shift=fields.pop("shift", 0.0))
+        return an_event(
+            x, predictions.tolist(), first=first, **{"sequence": sequence, "answered_before": first, **fields}
+        )
+
+    def chunk(self, number: int, n: int, **fields: Any) -> ChunkScored:
+        return a_chunk(self.profile, *self.rows(n, seed=number), **{"chunk": number, **fields})
+
+    async def logged(self) -> pa.Table:
+        tables = [
+            pq.read_table(io.BytesIO(await self.store.get(key)))
+            async for key in self.store.list("log")
+            if key.endswith(".parquet")
+        ]
+        return pa.concat_tables(tables) if tables else pa.table({"request_id": pa.array([], pa.string())})
+
+    async def settled(self) -> bool:
+        """Whether every entry is acknowledged by every group, and deleted."""
+        lengths = []
+        for kind, groups in {LOGGED: [STATS_GROUP, LOG_GROUP], ChunkScored.stream: [STATS_GROUP]}.items():
+            stream = self.keys.stream(kind)
+            found = {group["name"]: group for group in await self.redis.xinfo_groups(stream)}
+            assert set(groups) <= set(found)
+            assert all(found[name]["pending"] == 0 and not found[name]["lag"] for name in groups), found
+            lengths.append(await self.redis.xlen(stream))
+        return max(lengths) <= 1
+
+
+@pytest.fixture
+async def monitors(tmp_path: Path, valkey: ValkeyServer, keys: Keys) -> AsyncIterator[Monitors]:
+    store = Store.open((tmp_path / "state" / "store").as_uri())
+    champion = await a_champion(store)
+    found = await artifact.fetch(store, "model", champion.version)
+    redis = Redis.from_url(valkey.url, decode_responses=True)
+    yield Monitors(tmp_path, valkey, redis, store, found.signature, found.profile, keys)
+    await redis.aclose()
+
+
+async def get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+async def total(client: httpx.AsyncClient) -> int:
+    return int((await get(client, "/stats"))["lifetime"]["all"]["total_predictions"])
+
+
+async def test_figures_survive_a_monitor_that_is_killed_in_the_middle(monitors: Monitors) -> None:
+    size, count = 250, 80
+    chunks = [monitors.chunk(number, 100) for number in range(50)]
+
+    async def produce() -> None:
+        for number in range(count):
+            await monitors.send(monitors.event(size, size * number, number + 1))
+            await monitors.send(*chunks[number : number + 1])
+
+    with monitors.start() as first:
+        await monitors.address(first)
+        producing = asyncio.create_task(produce())
+
+        async def half_way() -> bool:
+            return int(await monitors.redis.hget(monitors.keys.received, "gateway-1|rows") or 0) >= size * count / 4
+
+        await eventually(half_way)
+        first.kill()
+        await producing
+
+    with monitors.start() as second:
+        async with monitors.client(second) as client:
+            await eventually(monitors.settled, within=60)
+            stats = await get(client, "/stats")
+    everything = stats["lifetime"]["all"]
+    assert everything["by_mode"] == {"single": size * count, "batch": 0, "job": 50 * 100}
+    assert (stats["received"], stats["dropped"][LOGGED]) == (size * count, 0)
+    assert stats["windows"]["1h"]["all"]["total_predictions"] == size * count + 50 * 100
+    ids = Counter((await monitors.logged())["request_id"].to_pylist())
+    assert set(ids) == {f"r{i}" for i in range(size * count)}  # at least once
+
+
+async def test_a_restart_forgets_nothing_and_a_stop_writes_the_log(monitors: Monitors) -> None:
+    with monitors.start(monitor_log_seconds=600) as first:
+        async with monitors.client(first) as client:
+            await monitors.send(monitors.event(300, 0, 1), monitors.chunk(0, 50))
+            await eventually(lambda: _equals(client, 350))
+            before = await get(client, "/drift")
+        assert first.stop() == 0
+    assert (await monitors.logged()).num_rows == 300
+    with monitors.start() as second:
+        async with monitors.client(second) as client:
+            assert await total(client) == 350
+            after = await get(client, "/drift")
+    assert after["features"] == before["features"]
+    assert after["prediction"] == before["prediction"]
+
+
+async def test_the_log_equals_what_was_sent(monitors: Monitors) -> None:
+    event = monitors.event(50, 0, 1, mode=["batch"] * 50, index=list(range(50)), request_id=["r"] * 50)
+    with monitors.start() as process:
+        await monitors.address(process)
+        await monitors.send(event)
+
+        async def written() -> pa.Table | None:
+            table = await monitors.logged()
+            return table if len(table) else None
+
+        table = await eventually(written)
+    assert table is not None
+    rows = table.sort_by("index").to_pylist()
+    expected = []
+    for i in range(50):
+        decoded = monitors.signature.decode([column[i] for column in event.features])  # type: ignore[misc]
+        unknown = {f.name: "�unknown" for j, f in enumerate(monitors.signature.features) if event.features[j][i] == -1}
+        expected.append(
+            {
+                "request_id": "r",
+                "index": i,
+                "mode": "batch",
+                "model_version": "1",
+                "prediction": event.prediction[i],
+                "latency": event.latency[i],
+                **decoded,
+                **unknown,
+            }
+        )
+    assert [row.pop("time").timestamp() for row in rows] == pytest.approx(event.time, abs=1e-6)
+    assert rows == expected
+
+
+async def test_a_duplicate_counts_once_a_gap_counts_as_dropped_and_rubbish_blocks_nothing(monitors: Monitors) -> None:
+    logged = monitors.keys.stream(LOGGED)
+    rubbish: list[dict[bytes | str, bytes | str]] = [
+        {b"__data__": b"\xff\xfe not utf-8"},
+        {"__data__": "{}"},
+        {"something": "else"},
+        {"__data__": "[" * 10_000},
+        monitors.event(3, 0, 9, model_name="../../etc").entry(),  # type: ignore[list-item]
+        monitors.event(3, 0, 9, latency=[0.1]).entry(),  # type: ignore[list-item]
+        monitors.event(3, 0, 9, features=[[1.0] * 3]).entry(),  # type: ignore[list-item]
+    ]
+    await monitors.send(monitors.event(10, 0, 1))
+    for fields in rubbish:
+        await monitors.redis.xadd(logged, fields)  # type: ignore[arg-type]
+    await monitors.send(monitors.event(10, 0, 1), monitors.event(5, 25, 3))  # a repeated one, and 15 rows missed
+    await monitors.send(monitors.chunk(0, 7), monitors.chunk(0, 7), monitors.chunk(1, 7))
+    await monitors.send(JobFinished(job_id="job-1", state="completed", rows=14, failed=0))
+
+    with monitors.start() as process:
+        async with monitors.client(process) as client:
+            await eventually(monitors.settled)
+            await eventually(lambda: _equals(client, 10 + 5 + 7 + 7))
+            stats = await get(client, "/stats")
+            assert stats["lifetime"]["all"]["by_mode"] == {"single": 15, "batch": 0, "job": 14}
+            assert (stats["received"], stats["dropped"][LOGGED]) == (15, 15)
+            assert stats["invalid_events"] == len(rubbish)
+            assert stats["finished_jobs"]["completed"] == 1
+            metrics = (await client.get("/metrics")).text
+    assert 'tasador_monitor_events_total{outcome="duplicate",stream="predictions.logged.v1"} 1.0' in metrics
+    assert 'tasador_monitor_events_total{outcome="invalid",stream="predictions.logged.v1"} 7.0' in metrics
+
+
+async def test_it_heals_after_the_server_lost_everything(monitors: Monitors) -> None:
+    with monitors.start() as process:
+        async with monitors.client(process) as client:
+            await monitors.send(monitors.event(10, 0, 1))
+            await eventually(lambda: _equals(client, 10))
+            monitors.server.flush()
+            await monitors.send(monitors.event(10, 10, 2))
+            await eventually(lambda: _equals(client, 10), within=30)
+            stats = await get(client, "/stats")
+            assert stats["dropped"][LOGGED] == 10  # answered, and in no figure any more
+            await eventually(monitors.settled)
+
+
+async def test_it_serves_what_it_can_while_redis_is_away_and_goes_on_when_it_is_back(monitors: Monitors) -> None:
+    with monitors.start() as process:
+        async with monitors.client(process) as client:
+            await monitors.send(monitors.event(10, 0, 1))
+            await eventually(lambda: _equals(client, 10))
+            assert (await get(client, "/health"))["status"] == "healthy"
+
+            monitors.server.kill()
+            health = await get(client, "/health")
+            assert (health["status"], health["redis"], health["model_version"]) == ("degraded", False, "1")
+            assert (await client.get("/health/live")).status_code == 200
+            assert (await client.get("/health/ready")).status_code == 200
+            refused = await client.get("/stats")
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            assert refused.json()["type"] == "/problems/redis-unavailable"
+            assert "tasador_monitor_redis_up 0.0" in (await client.get("/metrics")).text
+
+            monitors.server.start()
+            await monitors.redis.connection_pool.disconnect()  # the test's own, cut with the server
+            await monitors.send(monitors.event(10, 10, 2))
+            await eventually(lambda: _equals(client, 20), within=30)
+
+            async def healthy() -> bool:
+                return bool((await get(client, "/health"))["status"] == "healthy")
+
+            await eventually(healthy)
+
+
+async def test_it_starts_without_redis(monitors: Monitors) -> None:
+    monitors.server.kill()
+    with monitors.start() as process:
+
+        async def announced_in_its_log() -> str | None:
+            lines = process.log.read_text().splitlines()
+            return next((line for line in lines if "listening" in line), None)
+
+        await eventually(announced_in_its_log)
+        monitors.server.start()
+        await monitors.redis.connection_pool.disconnect()
+        await monitors.send(monitors.event(10, 0, 1))
+        async with monitors.client(process) as client:
+            await eventually(lambda: _equals(client, 10), within=30)
+
+
+async def test_two_monitors_side_by_side_count_everything_once(monitors: Monitors) -> None:
+    with monitors.start() as one, monitors.start() as other:
+        async with monitors.client(one) as client, monitors.client(other) as second:
+            for number in range(60):
+                await monitors.send(monitors.event(20, 20 * number, number + 1))
+            await eventually(monitors.settled, within=40)
+            assert await total(client) == await total(second) == 1200
+            stats = await get(second, "/stats")
+            assert (stats["received"], stats["dropped"][LOGGED]) == (1200, 0)
+    ids = (await monitors.logged())["request_id"].to_pylist()
+    assert set(ids) == {f"r{i}" for i in range(1200)}
+
+
+async def test_rows_of_a_version_without_artifact_wait_and_are_then_counted_without_features(
+    monitors: Monitors,
+) -> None:
+    with monitors.start(monitor_unknown_seconds=3) as process:
+        async with monitors.client(process) as client:
+            await monitors.send(monitors.event(10, 0, 1, model_version="77"), monitors.event(5, 10, 2))
+            await eventually(lambda: _equals(client, 5))  # the one behind it does not wait
+            await eventually(lambda: _equals(client, 15), within=40)
+            by_version = (await get(client, "/stats"))["lifetime"]["by_version"]
+            assert by_version["77"]["total_predictions"] == 10
+            assert by_version["77"]["avg_prediction"] is None
+            await eventually(monitors.settled, within=40)
+    assert "77: the store has no object" in process.log.read_text()
+
+
+async def test_drift_names_the_shifted_feature_and_no_other(monitors: Monitors) -> None:
+    x, _ = monitors.rows(2000, seed=5, shift=4.0)
+    # The other columns are the reference's own rows: no drift but the one that is meant.
+    reference = np.array([[np.nan if v is None else v for v in row] for row in await _reference(monitors)])
+    x = np.column_stack(
+        [x[:, i] if f.name == "length" else np.resize(reference[:, i], 2000) for i, f in _features(monitors)]
+    )
+    with monitors.start(monitor_evaluate_seconds=0.2) as process:
+        async with monitors.client(process) as client:
+            await monitors.send(an_event(x, [30.0] * 2000))
+            await eventually(lambda: _equals(client, 2000))
+            report = await get(client, "/drift")
+            assert report["n"] == 2000
+            assert report["features"]["length"]["drifted"]
+            assert report["features"]["length"]["mean_shift"] == pytest.approx(4.0, abs=0.3)
+            assert [name for name, column in report["features"].items() if column["drifted"]] == ["length"]
+            summary = summarise(monitors.profile, x, np.full(2000, 30.0))
+            assert summary["n"] == report["n"]
+            for window in ("5m", "1h", "24h", "120"):
+                assert (await get(client, f"/drift?window={window}"))["n"] == 2000
+            for nonsense in ("5x", "-1", "0", "nan", "", "99d"):
+                refused = await client.get("/drift", params={"window": nonsense})
+                assert refused.status_code == 422, nonsense
+                assert refused.headers["content-type"] == "application/problem+json"
+                assert refused.json()["errors"][0]["pointer"] == "#/query/window"
+            assert (await get(client, "/health"))["status"] == "warning"
+            await _check_metrics(client)
+            page = (await client.get("/docs")).text
+            assert "https://" not in page
+
+    lines = [line for line in process.log.read_text().splitlines() if '"event": "drift"' in line and "length" in line]
+    assert len(lines) == 1  # once, not at every look
+
+
+async def test_without_a_champion_drift_says_so_and_the_rest_works(monitors: Monitors) -> None:
+    with monitors.start(model_name="another") as process:
+        async with monitors.client(process) as client:
+            assert (await client.get("/drift")).json()["type"] == "/problems/no-model"
+            assert (await get(client, "/stats"))["model_version"] is None
+            assert (await client.get("/metrics")).status_code == 200
+            assert (await client.get("/nowhere")).json()["type"] == "/problems/not-found"
+
+
+async def _equals(client: httpx.AsyncClient, expected: int) -> bool:
+    found = await total(client)
+    assert found == expected
+    return True
+
+
+def _features(monitors: Monitors) -> list[tuple[int, Any]]:
+    return list(enumerate(monitors.signature.features))
+
+
+async def _reference(monitors: Monitors) -> list[list[float | None]]:
+    """Rows with the shares of the reference: a value per bin, as often as it was counted."""
+    columns = []
+    for column in monitors.profile.features:
+        edges = [*column.edges, (column.edges[-1] + (column.std or 1.0)) if column.edges else 0.0]
+        values = edges if column.kind == "numeric" else [*range(len(column.counts) - 1), -1.0]
+        drawn: list[float | None] = [v for v, n in zip(values, column.counts, strict=True) for _ in range(n)]
+        columns.append(drawn + [None] * column.nulls)
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+async def _check_metrics(client: httpx.AsyncClient) -> None:
+    families = {f.name: f for f in text_string_to_metric_families((await client.get("/metrics")).text)}
+    drifted = {s.labels["feature"]: s.value for s in families["tasador_monitor_drifted"].samples}
+    assert drifted["length"] == 1.0
+    buckets = [
+        s.value
+        for s in families["tasador_monitor_inference_seconds"].samples
+        if s.name.endswith("_bucket") and s.labels["mode"] == "single"
+    ]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == 2000
+    assert {"tasador_monitor_lag_seconds", "tasador_monitor_backlog_rows", "tasador_monitor_dead_letters"} <= set(
+        families
+    )
