@@ -120,6 +120,12 @@ class Upkeep:
         """Delete a consumer unless it holds entries."""
         return bool(await self._queue.run("retire", "", consumer))
 
+    async def retire_silent(self, idle_ms: int) -> int:
+        """Delete the consumers that hold nothing and have not read for so long; returns how many."""
+        found: Any = await self._redis.xinfo_consumers(self._keys.chunks, SCORERS_GROUP)
+        silent = [c["name"] for c in found if c["pending"] == 0 and c["idle"] > idle_ms]
+        return sum([await self.retire(name) for name in silent])
+
 
 def _position(entry: str) -> tuple[int, ...]:
     return tuple(int(number) for number in entry.split("-"))

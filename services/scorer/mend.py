@@ -1,0 +1,60 @@
+"""Putting right what a crash in the wrong moment, a careless hand or a bug of ours left behind in Redis."""
+
+from services.scorer.fleet import Fleet
+from services.scorer.metrics import Metrics
+from services.scorer.upkeep import Snapshot, Upkeep
+from shared.jobs import JobStatus
+from shared.records import record_end
+from shared.scripts import FINALISE, JobQueue
+from shared.store import Store
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+class Mender:
+    def __init__(self, queue: JobQueue, upkeep: Upkeep, store: Store, *, fleet: Fleet, metrics: Metrics) -> None:
+        self._queue = queue
+        self._upkeep = upkeep
+        self._store = store
+        self._fleet = fleet
+        self._metrics = metrics
+
+    async def mend(self) -> None:
+        """Look at every open job once. Harmless while everything runs."""
+        snapshot = await self._upkeep.snapshot(await self._queue.open_jobs())
+        for entry in snapshot.stranded:
+            if await self._upkeep.requeue(entry):
+                self._note("requeued", snapshot.entries[entry][0])
+        for status in snapshot.jobs:
+            await self._job(status, snapshot)
+
+    async def _job(self, status: JobStatus, snapshot: Snapshot) -> None:
+        there = {chunk for job, chunk in snapshot.entries.values() if job == status.id}
+        if status.ended:
+            if status.state != "completed":
+                await record_end(self._queue, self._store, status)
+                self._note("recorded", status.id)
+        elif status.state == "finalizing":
+            if FINALISE not in there:
+                await self._queue.feed(status.id, self._fleet.window, [FINALISE])
+                self._note("finalised", status.id)
+        else:
+            await self._feed(status, there, snapshot.parts[status.id])
+
+    async def _feed(self, status: JobStatus, there: set[int], committed: int) -> None:
+        """Top up for scorers that joined, and put back chunks that are neither in the stream nor committed."""
+        missing: list[int] = []
+        consistent = status.left == status.chunks - committed
+        if not consistent or len(there) < status.next - committed:
+            done = await self._upkeep.committed_chunks(status.id)
+            missing = [chunk for chunk in range(status.next) if chunk not in there and chunk not in done]
+        short = status.next < status.chunks and status.next - committed < self._fleet.window
+        if missing or short or not consistent:
+            await self._queue.feed(status.id, self._fleet.window, missing)
+        if missing or not consistent:
+            self._note("fed", status.id)
+
+    def _note(self, kind: str, job_id: str) -> None:
+        log.warning("mended a job", kind=kind, job_id=job_id)
+        self._metrics.mended.labels(kind).inc()

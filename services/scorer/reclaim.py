@@ -1,0 +1,69 @@
+"""Taking over entries whose scorer fell silent.
+
+FastStream could claim too, but it would claim while the engine is busy, and as soon as Redis is back. An outage ages
+every lease at once: the holders, who are alive, get one lease to renew before anybody takes anything over.
+"""
+
+import asyncio
+import time
+from datetime import timedelta
+
+from redis.exceptions import RedisError
+
+from services.scorer.metrics import Metrics
+from services.scorer.upkeep import Upkeep
+from services.scorer.work import Worker
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+class Reclaimer:
+    """Looks for silent holders about once a second, when it is this scorer's turn to work."""
+
+    def __init__(self, upkeep: Upkeep, worker: Worker, *, consumer: str, lease: timedelta, metrics: Metrics) -> None:
+        self._upkeep = upkeep
+        self._worker = worker
+        self._consumer = consumer
+        self._lease = lease
+        self._metrics = metrics
+        self._every = min(1.0, lease.total_seconds() / 4)
+        self._not_before = 0.0
+        self._stopping = asyncio.Event()
+
+    def hold_off(self) -> None:
+        """Take nothing over for one lease."""
+        self._not_before = time.monotonic() + self._lease.total_seconds()
+
+    async def run(self) -> None:
+        """Reclaim until stopped; what is in work then is finished first."""
+        while not self._stopping.is_set():
+            try:
+                if await self._one():
+                    continue
+            except (RedisError, OSError) as error:
+                log.debug("cannot reclaim now", error=str(error))
+            except Exception:
+                log.exception("could not reclaim")
+            await self._pause()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def _one(self) -> bool:
+        async with self._worker.turn:
+            if time.monotonic() < self._not_before or self._stopping.is_set():
+                return False
+            held = await self._upkeep.claim(self._consumer, self._lease)
+            if held is None:
+                return False
+            log.warning("taking over from a silent scorer", job_id=held.job, chunk=held.chunk)
+            self._metrics.reclaimed.inc()
+            await self._worker.process(held, has_turn=True)
+            return True
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), self._every)
+        except TimeoutError:
+            return

@@ -1,0 +1,41 @@
+"""Health and metrics of a scorer."""
+
+import json
+from typing import Any
+
+from faststream.asgi import AsgiFastStream, AsgiResponse, get
+from faststream.redis import RedisBroker
+from prometheus_client import CollectorRegistry, make_asgi_app
+
+from services.scorer.watchdog import Watchdog
+from shared.replica import Replica
+
+
+def create_app(broker: RedisBroker, replica: Replica, watchdog: Watchdog, registry: CollectorRegistry) -> Any:
+    """Return the ASGI application. Its lifespan is not used: the watchdog starts the broker, and starts it again."""
+
+    @get
+    async def live(_: Any) -> AsgiResponse:
+        return _answer(watchdog.alive, {"status": "alive" if watchdog.alive else "stuck"})
+
+    @get
+    async def ready(_: Any) -> AsgiResponse:
+        """Ready means that it reads chunks and has a model."""
+        serving = replica.state == "ready" and watchdog.consuming
+        body = {"status": "ready" if serving else "not ready", "state": replica.state, "detail": replica.detail}
+        return _answer(serving, body | {"error": replica.error})
+
+    return AsgiFastStream(
+        broker,
+        asgi_routes=[
+            ("/health/live", live),
+            ("/health/ready", ready),
+            ("/metrics", make_asgi_app(registry)),
+        ],
+        asyncapi_path="/asyncapi",
+    )
+
+
+def _answer(well: bool, body: dict[str, Any]) -> AsgiResponse:
+    headers = {"Content-Type": "application/json"}
+    return AsgiResponse(json.dumps(body).encode(), 200 if well else 503, headers)
