@@ -48,10 +48,15 @@ def test_the_signature_says_what_the_data_said(tmp_path: Path) -> None:
 
 def test_the_training_range_is_that_of_the_training_rows(tmp_path: Path) -> None:
     fitted = Fitted(tmp_path, "ridge")
+    fitted.matrix[fitted.bundle.split.test[0], :2] = 1e6
     train = fitted.bundle.dataset.frame.iloc[fitted.bundle.split.train]
 
-    assert fitted.signature.features[0].minimum == train["weight"].min()
-    assert fitted.signature.features[0].maximum == train["weight"].max()
+    assert [feature.minimum for feature in fitted.signature.features[:2]] == train.min()[
+        ["weight", "distance"]
+    ].tolist()
+    assert [feature.maximum for feature in fitted.signature.features[:2]] == train.max()[
+        ["weight", "distance"]
+    ].tolist()
 
 
 def test_the_example_is_a_row_that_the_model_accepts(tmp_path: Path) -> None:
@@ -75,14 +80,17 @@ def test_trees_get_no_tolerance_and_linear_models_the_proven_bound(tmp_path: Pat
     assert all(0 < row.tolerance < 1e-10 for row in Fitted(tmp_path, "ridge").golden.rows)
 
 
-def test_golden_rows_hold_nulls_and_unknown_categories(tmp_path: Path) -> None:
+def test_golden_rows_hold_each_null_and_unknown_alone_and_all_of_them_together(tmp_path: Path) -> None:
     fitted = Fitted(tmp_path, "ridge")
-    encoded = np.array([RowEncoder(fitted.signature).encode(row.row) for row in fitted.golden.rows])
+    edges = [row.row for row in fitted.golden.rows[50:]]
+    example = fitted.signature.example()
 
-    assert len(encoded) >= 50
-    assert np.isnan(encoded[:, 0]).any()
-    assert np.isnan(encoded[:, 3]).any()
-    assert (encoded[:, 2] == -1).any()
+    assert len(fitted.golden.rows) >= 50
+    assert {**example, "weight": None} in edges
+    assert {**example, "zone": None} in edges
+    encoded = RowEncoder(fitted.signature).encode(edges[-1])
+    assert np.isnan(encoded[0])
+    assert encoded[2:4] == [-1.0, -1.0]
 
 
 def test_golden_rows_survive_json_to_the_last_bit(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from services.trainer.candidates import ESTIMATORS, build_pipeline, candidates
@@ -36,6 +37,13 @@ def test_each_kind_of_column_gets_its_preparation() -> None:
 
 def test_a_kind_that_no_column_has_is_left_out() -> None:
     assert len(build_pipeline("ridge", COLUMNS[:1], some_params())["prepare"].transformers) == 1
+
+
+def test_estimators_see_dense_rows_however_many_categories_there_are() -> None:
+    frame = pd.DataFrame({"word": pd.Series([f"w{i}" for i in range(100)], dtype="str")})
+    prepare = build_pipeline("ridge", COLUMNS[2:], some_params())["prepare"]
+
+    assert isinstance(prepare.fit_transform(frame), np.ndarray)
 
 
 def test_hyper_parameters_reach_the_estimator() -> None:
