@@ -34,10 +34,14 @@ def read_source(source: str, base_dir: Path, download: Download | None = None) -
         with fsspec.open(location, "rb", compression="infer") as file:
             data: bytes = file.read()
             return data
-    except FileNotFoundError as missing:
-        raise SourceUnavailable(f"data.source: {location} does not exist") from missing
     except Exception as error:  # every fsspec protocol has its own error classes
-        raise SourceUnavailable(f"data.source: {location} cannot be read: {error}") from error
+        raise SourceUnavailable(f"data.source: {location} {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):  # also what fsspec makes of a server that does not answer
+        return f"cannot be reached: {error.__cause__}" if error.__cause__ else "does not exist"
+    return f"cannot be read: {error}"
 
 
 def _read_kaggle(source: str, download: Download) -> bytes:

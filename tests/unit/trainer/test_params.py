@@ -1,8 +1,9 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from shared.params import Params, ParamsInvalid, flat, load_params
+from shared.params import FeatureParams, Params, ParamsInvalid, flat, load_params
 
 MINIMAL = "model: {name: m}\ndata: {source: a.csv, target: y}\n"
 
@@ -104,3 +105,15 @@ def test_flat_names_hyper_parameters_as_the_file_nests_them(tmp_path: Path) -> N
 
     assert values["model_building.ridge.alpha"] == "1.0"
     assert values["data.target"] == "y"
+
+
+def test_every_key_is_documented_with_its_default(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "params.md").read_text(encoding="utf-8")
+    documented = {key: default.strip() for key, default in re.findall(r"^\| `(.+?)` \|([^|]*)\|", page, re.MULTILINE)}
+    of_columns = {f"features.<column>.{key}" for key in FeatureParams.model_fields}
+    defaults = {key.removeprefix("model_building."): value for key, value in flat(loaded(tmp_path, MINIMAL)).items()}
+
+    assert set(documented) == set(defaults) - {"features"} | of_columns
+    for key in set(defaults) - {"model.name", "data.source", "data.target", "data.null_values", "features"}:
+        default = defaults[key].replace("null", "none")
+        assert documented[key] in (default, default.removesuffix(".0")), key

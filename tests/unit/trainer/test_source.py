@@ -1,4 +1,5 @@
 import gzip
+import importlib.util
 from pathlib import Path
 
 import fsspec
@@ -85,6 +86,7 @@ def test_a_malformed_kaggle_source_is_explained() -> None:
         read_source("kaggle://owner", Path("unused"))
 
 
+@pytest.mark.skipif(importlib.util.find_spec("kagglehub") is not None, reason="kagglehub is installed")
 def test_without_kagglehub_the_extra_is_named() -> None:
     with pytest.raises(SourceUnavailable, match=r"tasador\[kaggle\]"):
         read_source("kaggle://owner/set", Path("unused"))
