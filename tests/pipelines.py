@@ -92,7 +92,7 @@ PREPARATIONS: dict[str, Any] = {
     "as it is": lambda: [("number", "passthrough", NUMBERS), ("text", ordinal(), TEXTS)],
     "unknown is null": lambda: [
         ("number", StandardScaler(), NUMBERS),
-        ("text", ordinal(unknown_value=np.nan), TEXTS),
+        ("text", ordinal(unknown_value=np.nan, encoded_missing_value=-2), TEXTS),
     ],
 }
 TAKES_NULL = ("as it is", "unknown is null")
