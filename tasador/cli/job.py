@@ -21,13 +21,14 @@ def add_to(root: typer.Typer) -> None:
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, the newest first.")] = 20,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     output: FormatOption = Format.TABLE,
     url: UrlOption = None,
 ) -> None:
     """List jobs, the newest first."""
     with connected(url) as client:
-        jobs = client.jobs(limit=limit).jobs
+        jobs = client.jobs(limit=limit, state=state).jobs
     if output is Format.JSON:
         print_json([job.model_dump(mode="json") for job in jobs])
         return
@@ -56,8 +57,7 @@ def show(
 def cancel(job_id: JobId, output: FormatOption = Format.TABLE, url: UrlOption = None) -> None:
     """Cancel a job; what is done stays readable."""
     with connected(url) as client:
-        client.cancel(job_id)
-        score.show(client.job(job_id), output)
+        score.show(client.cancel(job_id), output)
 
 
 @app.command()

@@ -78,8 +78,8 @@ class Job(Answer):
 
 class JobPage(Answer):
     jobs: list[Job]
-    next: str | None = None
-    """Cursor of the next page."""
+    next_cursor: str | None = None
+    """What `jobs(cursor=…)` takes for the next page; None on the last one."""
 
 
 class ResultError(Answer):

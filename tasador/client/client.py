@@ -22,7 +22,7 @@ from tasador.client.answers import (
     Result,
     Row,
 )
-from tasador.client.formats import JSON, NDJSON, media_type
+from tasador.client.formats import JSON, NDJSON, content_coding, media_type
 from tasador.client.transport import Transport
 from tasador.client.waiting import wait_for_end
 
@@ -77,14 +77,18 @@ class Client:
     ) -> Job:
         """Submit a file by its path, an open binary file (with its `content_type`), or rows.
 
-        A file is streamed, so it may be larger than memory. Repeating a call with the same key, after a lost answer
+        A file is streamed, so it may be larger than memory, and one whose name ends in .gz or .zst is decompressed
+        over there. Repeating a call with the same key, after a lost answer
         say, gives the same job.
         """
         headers = {"idempotency-key": f'"{idempotency_key or uuid4()}"'}
         if isinstance(source, str | os.PathLike):
             path = Path(source)
+            if coding := content_coding(path):
+                headers["content-encoding"] = coding
+            named = content_type or media_type(path)
             with path.open("rb") as file:
-                return self._submit(_blocks(file), content_type or media_type(path), headers)
+                return self._submit(_blocks(file), named, headers)
         read = getattr(source, "read", None)
         if callable(read):
             if content_type is None:
@@ -97,10 +101,11 @@ class Client:
         typed = {**headers, "content-type": content_type}
         return self._http.read(Job, "POST", "/jobs", content=content, headers=typed)
 
-    def jobs(self, *, limit: int = 50, cursor: str | None = None) -> JobPage:
-        """Return a page of jobs, the newest first."""
-        parameters: dict[str, str | int] = {"limit": limit, **({"cursor": cursor} if cursor else {})}
-        return self._http.read(JobPage, "GET", "/jobs", params=parameters)
+    def jobs(self, *, limit: int = 50, cursor: str | None = None, state: str | None = None) -> JobPage:
+        """Return a page of at most 200 jobs, the newest first."""
+        parameters = {"limit": limit, "cursor": cursor, "state": state}
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._http.read(JobPage, "GET", "/jobs", params=given)
 
     def job(self, job_id: str, *, wait: float = 0) -> Job:
         """Return one job; with `wait`, when it changes, or after so many seconds. Raises NotFound, Gone."""
@@ -119,9 +124,9 @@ class Client:
         poll = 0.25 if on_progress else 10.0
         return wait_for_end(lambda seconds: self.job(job_id, wait=seconds), timeout, on_progress, poll)
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str) -> Job:
         """Stop a job; what is done stays readable. Raises NotFound, Gone."""
-        self._http.send("DELETE", f"/jobs/{job_id}")
+        return self._http.read(Job, "DELETE", f"/jobs/{job_id}")
 
     def results(self, job_id: str) -> Iterator[Result]:
         """Yield one result per row, in order: of a running job, those of its finished beginning."""

@@ -17,6 +17,8 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".arrows": "application/vnd.apache.arrow.stream",
 }
 
+CODINGS: Mapping[str, str] = {".gz": "gzip", ".zst": "zstd"}
+
 
 class UnknownFormat(ValueError):
     """A file name does not say what is in it."""
@@ -26,13 +28,20 @@ class UnknownFormat(ValueError):
 
 
 def media_type(name: str | PurePath) -> str:
-    """Return the media type of a file by its suffix, or of a format by its name ("csv").
+    """Return the media type of a file by its suffix, or of a format by its name ("csv"); compression aside.
 
     Raises:
         UnknownFormat: it is none of ours.
     """
     path = PurePath(name)
+    if content_coding(path):
+        path = path.with_suffix("")
     suffix = (path.suffix or f".{path.name}").lower()
     if suffix not in MEDIA_TYPES:
         raise UnknownFormat(str(name))
     return MEDIA_TYPES[suffix]
+
+
+def content_coding(path: PurePath) -> str | None:
+    """Return how a file is compressed, by the end of its name."""
+    return CODINGS.get(path.suffix.lower())

@@ -1,7 +1,6 @@
 """`tasador up`: from settings to a stack that runs until it is told to stop."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -117,7 +116,6 @@ async def serve(plan: Plan, view: View, *, watch_code: bool = False) -> int:
 
 
 async def _run(stack: Stack, plan: Plan, view: View, stopping: Stopping) -> int:
-    began = time.monotonic()
     starting = asyncio.create_task(stack.start())
     asked = asyncio.create_task(stopping.asked.wait())
     await asyncio.wait([starting, asked], return_when=asyncio.FIRST_COMPLETED)
@@ -131,7 +129,7 @@ async def _run(stack: Stack, plan: Plan, view: View, stopping: Stopping) -> int:
     except StartFailed as failed:
         view.say(f"Could not start: {failed}", "red")
         return 1
-    view.ready(stack.state(), await curl_line(plan.where.gateway_url), time.monotonic() - began)
+    view.ready(stack.state(), await curl_line(plan.where.gateway_url))
     await asked
     return 0
 

@@ -80,6 +80,7 @@ class Stack:
             self._refuse_hopeless(self._services)
             await asyncio.sleep(0.05)
         self.ready = True
+        self.publish()
         # MLflow needs a processor for ten seconds, which the services are spared while they start.
         self._run(self._mlflow)
         await self._wait_for_mlflow()

@@ -1,6 +1,7 @@
 """What `tasador up` shows: a table that moves while it starts, plain lines where nothing can move."""
 
 import time
+from io import StringIO
 
 from rich.console import Console
 from rich.live import Live
@@ -26,21 +27,26 @@ class View:
         self._told: dict[str, tuple[str, str]] = {}
         self._told_at: dict[str, float] = {}
         self._starting = True
+        self._began = time.monotonic()
+        self._serving = 0.0
+        """Seconds until the services were ready."""
 
     def show(self, state: StackState) -> None:
-        """Show the state of a stack that starts."""
+        """Show the state of a stack that starts, and later what changes."""
+        if state.ready and not self._serving:
+            self._serving = time.monotonic() - self._began
         if self._starting and self._console.is_terminal:
             self._animate(state)
         else:
             for process in state.processes:
                 self._tell(process)
 
-    def ready(self, state: StackState, curl: str | None, seconds: float) -> None:
+    def ready(self, state: StackState, curl: str | None) -> None:
         self._still()
         self._told = {process.name: (process.state, process.detail) for process in state.processes}
-        self._console.print(table(state.processes))
+        self._print(table(state.processes))
         self._lines(*addresses(state), *([curl, ""] if curl else []))
-        self.say(f"Ready after {seconds:.1f} s. Ctrl-C ends everything; `tasador down` does from elsewhere.")
+        self.say(f"Ready after {self._serving:.1f} s. Ctrl-C ends everything; `tasador down` does from elsewhere.")
 
     def died(self, death: Death) -> None:
         self.say(f"{death.name} (pid {death.pid}) {death.reason}; restarting in {death.restart_in:g} s", "red")
@@ -50,11 +56,18 @@ class View:
             self.say(f"    more in {death.log}", "dim")
 
     def say(self, line: str, style: str = "") -> None:
-        self._console.print(Text(line, style), soft_wrap=True)
+        self._print(Text(line, style), soft_wrap=True)
 
     def stopping(self) -> None:
         self._still()
         self.say("Stopping: the services finish what they hold, then Valkey. Ctrl-C again does not wait.")
+
+    def _print(self, shown: Table | Text, *, soft_wrap: bool = False) -> None:
+        """Print. A reader who went away, or a closed terminal, is no reason to stop the stack."""
+        try:
+            self._console.print(shown, soft_wrap=soft_wrap)
+        except (OSError, SystemExit):  # rich ends the program on a broken pipe
+            self._console = Console(file=StringIO())
 
     def _animate(self, state: StackState) -> None:
         if not self._live:

@@ -316,3 +316,21 @@ def test_a_signal_to_make_ends_what_it_started(
         assert "drained" in (stack.state_dir / "logs" / "scorer-1.log").read_text()
     finally:
         stack.kill()
+
+
+def test_a_reader_that_went_away_does_not_stop_it(up: Callable[..., Up], tmp_path: Path) -> None:
+    stack = up()
+    stack.become_ready()
+    stack.process.terminate()
+    stack.process.wait(30)
+    read, write = os.pipe()
+    piped = subprocess.Popen(stack.command(), cwd=ROOT, env=stack.environment, stdout=write, stderr=write)
+    os.close(write)
+    os.close(read)
+    try:
+        stack.wait_until(lambda: stack.state().get("pid") == piped.pid and stack.state()["ready"])
+        piped.send_signal(signal.SIGINT)
+        assert piped.wait(30) == 0
+    finally:
+        piped.kill()
+    assert stack.members() == []

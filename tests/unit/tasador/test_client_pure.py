@@ -23,7 +23,12 @@ def unavailable() -> Unavailable:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.b.CSV", "text/csv"), ("x.jsonl", "application/x-ndjson"), ("parquet", "application/vnd.apache.parquet")],
+    [
+        ("a.b.CSV", "text/csv"),
+        ("x.csv.gz", "text/csv"),
+        ("x.jsonl", "application/x-ndjson"),
+        ("parquet", "application/vnd.apache.parquet"),
+    ],
 )
 def test_the_format_is_known_by_its_suffix_or_its_name(name: str, expected: str) -> None:
     assert media_type(name) == expected
