@@ -39,9 +39,10 @@ def read_source(source: str, base_dir: Path, download: Download | None = None) -
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):  # also what fsspec makes of a server that does not answer
-        return f"cannot be reached: {error.__cause__}" if error.__cause__ else "does not exist"
-    return f"cannot be read: {error}"
+    # fsspec also calls it FileNotFoundError when a server refuses or does not answer; the cause tells.
+    if isinstance(error, FileNotFoundError) and error.__cause__ is None:
+        return "does not exist"
+    return f"cannot be read: {error.__cause__ or error}"
 
 
 def _read_kaggle(source: str, download: Download) -> bytes:

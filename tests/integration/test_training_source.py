@@ -34,10 +34,10 @@ def test_a_table_is_fetched_over_http(url: str, tmp_path: Path) -> None:
 
 
 def test_a_page_that_is_not_there_is_named(url: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceUnavailable, match=r"/nowhere\.csv does not exist"):
+    with pytest.raises(SourceUnavailable, match=r"/nowhere\.csv cannot be read: 404"):
         read_source(f"{url}/nowhere.csv", tmp_path)
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:1/a\.csv cannot be reached: Cannot connect"):
+    with pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:1/a\.csv cannot be read: Cannot connect"):
         read_source("http://127.0.0.1:1/a.csv", tmp_path)
