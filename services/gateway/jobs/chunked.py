@@ -17,7 +17,7 @@ class Chunked:
     """Chunk i is the bytes [offsets[i], offsets[i + 1])."""
 
 
-def write_chunks(blocks: Iterable[Block], file: BinaryIO, *, width: int, chunk_rows: int, max_rows: int) -> Chunked:
+def write_chunks(blocks: Iterable[Block], file: BinaryIO, *, chunk_rows: int, max_rows: int) -> Chunked:
     """Write a table's chunks; one chunk and one block are in memory at a time.
 
     Raises:
@@ -25,7 +25,7 @@ def write_chunks(blocks: Iterable[Block], file: BinaryIO, *, width: int, chunk_r
         TableTooLarge: there are more than `max_rows`.
         TableRefused: the table turns out to be unreadable.
     """
-    writer = _Writer(file, width, chunk_rows)
+    writer = _Writer(file, chunk_rows)
     for block in blocks:
         if writer.rows + len(block.x) > max_rows:
             raise TableTooLarge(f"a job may have up to {max_rows:,} rows", rows=True)
@@ -37,7 +37,7 @@ def write_chunks(blocks: Iterable[Block], file: BinaryIO, *, width: int, chunk_r
 
 
 class _Writer:
-    def __init__(self, file: BinaryIO, width: int, chunk_rows: int) -> None:
+    def __init__(self, file: BinaryIO, chunk_rows: int) -> None:
         self.rows = 0
         self.offsets = [0]
         self._file = file

@@ -108,7 +108,8 @@ def _unzstd(file: BinaryIO) -> Iterator[bytes]:
     import pyarrow as pa  # noqa: PLC0415 - a third of a second
 
     try:
-        with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd") as stream:
+        # pyarrow closes what it reads from, so it gets a handle of its own.
+        with path_of(file).open("rb") as own, pa.CompressedInputStream(pa.PythonFile(own, mode="r"), "zstd") as stream:
             while data := stream.read(_PIECE):
                 yield data
     except OSError as error:

@@ -125,7 +125,6 @@ class Submission:
             chunked = write_chunks(
                 table.blocks(),
                 chunks,
-                width=len(model.signature.features),
                 chunk_rows=self._settings.gateway_chunk_rows,
                 max_rows=self._settings.gateway_max_job_rows,
             )
