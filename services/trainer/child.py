@@ -23,6 +23,8 @@ class TrainingJob(BaseModel):
     params_path: Path
     out_dir: Path
     mlflow_uri: str
+    taken: tuple[str, ...] = ()
+    """Versions that the store has already."""
 
 
 class TrainingLine(BaseModel):
@@ -58,6 +60,7 @@ def main() -> int:
             job.out_dir,
             job.mlflow_uri,
             lambda stage, done, total: say(TrainingLine(stage=stage, done=done, total=total)),
+            taken=job.taken,
         )
     except ValueError as refused:  # what is wrong with the data or the parameters, in words for their owner
         say(TrainingLine(error=str(refused)))

@@ -6,7 +6,7 @@ MLflow is imported late: it takes two seconds, and would report its use over the
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,6 +48,8 @@ class RunRecord:
     data_sha256: str
     requirements: Sequence[str]
     """Pinned packages that the logged model needs."""
+    taken: Collection[str] = ()
+    """Versions that the store has already, and which must not be given again."""
 
 
 @dataclass(frozen=True)
@@ -144,16 +146,25 @@ def _log_model(mlflow: Any, record: RunRecord) -> str:
         serialization_format="skops",
         skops_trusted_types=TRUSTED_TYPES,
     )
-    return _register(mlflow, record.model_name, logged)
+    return _register(mlflow, record.model_name, logged, record.taken)
 
 
-def _register(mlflow: Any, name: str, logged: Any) -> str:
-    """Create the next version. (`registered_model_name` of `log_model` does the same, and prints about it.)"""
+def _register(mlflow: Any, name: str, logged: Any, taken: Collection[str]) -> str:
+    """Create the next version that is not taken. (`registered_model_name` of `log_model` prints about it.)"""
     client = mlflow.MlflowClient()
     try:
         client.create_registered_model(name)
     except mlflow.exceptions.MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    created = client.create_model_version(name, source=logged.model_uri, run_id=logged.run_id, model_id=logged.model_id)
+    skipped: list[str] = []
+    while True:
+        created = client.create_model_version(
+            name, source=logged.model_uri, run_id=logged.run_id, model_id=logged.model_id
+        )
+        if str(created.version) not in taken:
+            break
+        skipped.append(created.version)  # the store knows this number from a database that was lost
+    for version in skipped:
+        client.delete_model_version(name, version)
     return str(created.version)

@@ -103,7 +103,12 @@ class Trainer:
 
     async def _train(self, directory: Path, report: Report) -> str:
         """Run the training process and return the version that it registered."""
-        job = TrainingJob(params_path=self.settings.params_path, out_dir=directory, mlflow_uri=self.settings.mlflow_uri)
+        job = TrainingJob(
+            params_path=self.settings.params_path,
+            out_dir=directory,
+            mlflow_uri=self.settings.mlflow_uri,
+            taken=tuple(await artifact.versions(self.store, self.settings.model_name)),
+        )
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

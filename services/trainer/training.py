@@ -5,7 +5,7 @@ Plain arguments and a plain result, so that it can run in a process of its own. 
 
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -52,12 +52,21 @@ class _Contest:
     selected: Evaluation
 
 
-def train(params: Params, base_dir: Path, out_dir: Path, mlflow_uri: str, progress: Progress) -> Trained:
+def train(
+    params: Params,
+    base_dir: Path,
+    out_dir: Path,
+    mlflow_uri: str,
+    progress: Progress,
+    *,
+    taken: Collection[str] = (),
+) -> Trained:
     """Load, split, cross-validate, select, export, prove, register, and write the artifact.
 
     Args:
         base_dir: where a relative `data.source` starts.
         out_dir: gets the artifact's files; created when missing.
+        taken: versions that the store has already; the new one is none of them, even if MLflow has forgotten them.
         progress: hears of load, cross-validation, export, parity, register and write, as they begin.
 
     Raises:
@@ -75,7 +84,7 @@ def train(params: Params, base_dir: Path, out_dir: Path, mlflow_uri: str, progre
     parity = check_parity(pipeline, exported, contest.dataset.frame, seed=PARITY_SEED)
     progress("register", 0, 0)
     commit = git_commit(base_dir)
-    registered = register_run(mlflow_uri, _record(params, contest, commit))
+    registered = register_run(mlflow_uri, _record(params, contest, commit, taken))
     progress("write", 0, 0)
     manifest = seal(out_dir, _manifest_fields(params, contest, registered, parity, commit))
     return Trained(params.model.name, registered.version, out_dir, manifest, contest.dataset.findings)
@@ -92,7 +101,7 @@ def _hold_contest(params: Params, base_dir: Path, progress: Progress) -> _Contes
     return _Contest(dataset, split, evaluations, select(evaluations, selection.metric))
 
 
-def _record(params: Params, contest: _Contest, commit: str | None) -> RunRecord:
+def _record(params: Params, contest: _Contest, commit: str | None, taken: Collection[str]) -> RunRecord:
     dataset, test, selected = contest.dataset, contest.split.test, contest.selected
     unit = f" ({params.data.unit})" if params.data.unit else ""
     predicted = selected.pipeline.predict(dataset.frame.iloc[test])
@@ -111,6 +120,7 @@ def _record(params: Params, contest: _Contest, commit: str | None) -> RunRecord:
         data_source=dataset.source,
         data_sha256=dataset.sha256,
         requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+        taken=taken,
     )
 
 

@@ -1,0 +1,174 @@
+"""The trainer as a process: it makes the first champion, obeys commands, and bears being killed at any time."""
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from shared import artifact
+from shared.events import Operation, ReloadRequested, RetrainRequested, RollbackRequested
+from shared.keys import Keys
+from shared.replica import ReplicaInfo, live_replicas
+from shared.store import Store
+from tests.artifacts import a_champion
+from tests.pipelines import a_table, a_target
+from tests.processes import ServiceProcess
+from tests.valkey import ValkeyServer
+from tests.waiting import eventually
+
+PARAMS = """
+model: {name: goods}
+data: {source: goods.csv, target: price}
+model_building:
+  random_forest: {n_estimators: 20, max_depth: 5}
+selection: {cv: 2}
+"""
+
+
+class Trainers:
+    """Starts trainers over one state directory, and asks about what they made."""
+
+    def __init__(self, directory: Path, valkey: ValkeyServer) -> None:
+        table = a_table(400)
+        table["price"] = a_target(table)
+        table.to_csv(directory / "goods.csv", index=False)
+        self.params = directory / "params.yaml"
+        self.params.write_text(PARAMS)
+        self.store = Store.open((directory / "state" / "store").as_uri())
+        self.redis = Redis.from_url(valkey.url, decode_responses=True)
+        self.keys = Keys()
+        self._directory = directory
+        self._url = valkey.url
+
+    def trainer(self) -> ServiceProcess:
+        return ServiceProcess(
+            "trainer",
+            self._directory,
+            redis_url=self._url,
+            state_dir=self._directory / "state",
+            params_path=self.params,
+            trainer_lease_seconds=2,
+            presence_seconds=2,
+        ).start()
+
+    async def replica(self) -> ReplicaInfo:
+        found = await live_replicas(self.redis, self.keys, ["trainer"])
+        assert len(found) == 1
+        return found[0]
+
+    async def champion(self) -> artifact.Champion:
+        found = await artifact.read_champion(self.store, "goods")
+        assert found is not None
+        return found
+
+    async def ask(
+        self, command: RetrainRequested | RollbackRequested | ReloadRequested
+    ) -> Callable[[], Awaitable[Operation]]:
+        """Give a command as the gateway does; the result says, awaited, how the operation ended."""
+        operation = Operation(id=command.operation_id, kind="retrain", reason=command.reason)
+        await self.redis.set(self.keys.operation(operation.id), operation.to_json())
+        await self.redis.xadd(self.keys.stream(command.stream), command.entry())  # type: ignore[arg-type]
+
+        async def ended() -> Operation | None:
+            text: Any = await self.redis.get(self.keys.operation(operation.id))
+            found = Operation.model_validate_json(text)
+            return found if found.done else None
+
+        async def outcome() -> Operation:
+            found = await eventually(ended, within=90)
+            assert found is not None
+            return found
+
+        return outcome
+
+
+@pytest.fixture
+async def trainers(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[Trainers]:
+    trainers = Trainers(tmp_path, valkey)
+    yield trainers
+    await trainers.redis.aclose()
+
+
+@asynccontextmanager
+async def training(trainers: Trainers) -> AsyncIterator[ServiceProcess]:
+    """A trainer that is in the middle of its first training."""
+    with trainers.trainer() as process:
+
+        async def started() -> bool:
+            return (await trainers.replica()).detail.startswith("cross-validation")
+
+        await eventually(started, within=90)
+        yield process
+
+
+@pytest.mark.timeout(240)
+async def test_it_trains_the_first_champion_and_obeys_commands(trainers: Trainers) -> None:
+    with trainers.trainer() as process:
+        assert (await eventually(trainers.champion, within=90)).version == "1"
+        retrained = await trainers.ask(RetrainRequested(operation_id="a", reason="by hand"))
+        operation = await retrained()
+        assert operation.state == "succeeded", operation.detail
+        assert operation.result["version"] == "2"
+        assert (await trainers.champion()).version == "2"
+
+        back = await (await trainers.ask(RollbackRequested(operation_id="b", reason="worse")))()
+        assert back.result["version"] == "1"
+        reloaded = await (await trainers.ask(ReloadRequested(operation_id="c", reason="")))()
+        assert reloaded.result["converged"]
+
+        trainers.params.write_text(PARAMS.replace("price", "prise"))
+        failed = await (await trainers.ask(RetrainRequested(operation_id="d", reason="")))()
+        assert failed.state == "failed"
+        assert "prise" in failed.detail
+        assert process.stop() == 0
+    history = await artifact.read_history(trainers.store, "goods")
+    assert [entry.action for entry in history] == ["promoted", "promoted", "rolled_back"]
+
+
+async def test_told_to_stop_in_the_middle_of_a_training_it_ends_soon_and_trains_when_it_is_back(
+    trainers: Trainers,
+) -> None:
+    async with training(trainers) as process:
+        assert process.stop(timeout=10) == 0
+    assert await artifact.versions(trainers.store, "goods") == []
+    with trainers.trainer():
+        assert (await eventually(trainers.champion, within=90)).epoch == 1
+
+
+async def test_killed_in_the_middle_of_a_commanded_training_it_trains_again(trainers: Trainers) -> None:
+    await a_champion(trainers.store, "goods")
+    with trainers.trainer() as process:
+        retrained = await trainers.ask(RetrainRequested(operation_id="a", reason="by hand"))
+
+        async def training_again() -> bool:
+            return (await trainers.replica()).detail.startswith("cross-validation")
+
+        await eventually(training_again, within=90)
+        process.send(signal.SIGKILL)
+        process.wait()
+    with trainers.trainer():
+        operation = await retrained()
+        assert operation.state == "succeeded", operation.detail
+        # MLflow knows of no version 1, but the store does.
+        assert operation.result["version"] == "2"
+
+
+async def test_a_second_trainer_stands_by_and_follows(trainers: Trainers) -> None:
+    await a_champion(trainers.store, "goods")
+    with trainers.trainer() as first, trainers.trainer() as second:
+
+        async def stands_by() -> bool:
+            found = await live_replicas(trainers.redis, trainers.keys, ["trainer"])
+            return {r.pid: r.state for r in found} == {first.pid: "ready", second.pid: "standby"}
+
+        await eventually(stands_by)
+        first.kill()
+
+        async def leads() -> bool:
+            return (await trainers.replica()).state == "ready"
+
+        await eventually(leads)
