@@ -154,6 +154,7 @@ class Consumers:
 def _logger() -> logging.Logger:
     """FastStream's logger, less what it says of every subscriber every five seconds while Redis is away."""
     logger = logging.getLogger("services.monitor.faststream")
+    logger.setLevel(logging.WARNING)  # it announces every task that ends
     logger.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], UNAVAILABLE)))
     return logger
 

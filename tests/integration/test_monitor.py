@@ -17,6 +17,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
+from services.monitor.__main__ import build
+from services.monitor.routes import create_app
+from services.monitor.settings import MonitorSettings
 from shared import artifact
 from shared.events import ChunkScored, Event, JobFinished, PredictionsLogged
 from shared.keys import LOG_GROUP, STATS_GROUP, Keys
@@ -45,8 +48,8 @@ class Monitors:
     profile: Profile
     keys: Keys
 
-    def start(self, **settings: object) -> ServiceProcess:
-        values = {
+    def settings(self, **settings: object) -> dict[str, object]:
+        values: dict[str, object] = {
             "redis_url": self.server.url,
             "state_dir": self.directory / "state",
             "model_name": "model",
@@ -55,7 +58,28 @@ class Monitors:
             "monitor_reclaim_seconds": 1.5,
             "presence_seconds": 2,
         }
-        return ServiceProcess("monitor", self.directory, **{**values, **settings}).start()
+        return values | settings
+
+    @asynccontextmanager
+    async def running(self, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
+        """Run a monitor in this process, with everything real but its socket."""
+        app = create_app(build(MonitorSettings.load(**self.settings(**settings))))
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://monitor", timeout=20) as client,
+        ):
+            await eventually(lambda: _ready(client), within=40)
+            yield client
+
+    def start(self, **settings: object) -> ServiceProcess:
+        """Start a monitor as its own process, to be killed or stopped."""
+        return ServiceProcess("monitor", self.directory, **self.settings(**settings)).start()
+
+    @asynccontextmanager
+    async def client(self, process: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
+        async with httpx.AsyncClient(base_url=await self.address(process), timeout=20) as client:
+            yield client
 
     async def address(self, process: ServiceProcess) -> str:
         async def found() -> str | None:
@@ -63,11 +87,6 @@ class Monitors:
             return next((r.address for r in replicas if r.pid == process.pid and r.state == "ready"), None)
 
         return str(await eventually(found, within=40))
-
-    @asynccontextmanager
-    async def client(self, process: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
-        async with httpx.AsyncClient(base_url=await self.address(process), timeout=20) as client:
-            yield client
 
     async def send(self, *events: Event) -> None:
         for event in events:
@@ -124,6 +143,10 @@ async def monitors(tmp_path: Path, valkey: ValkeyServer, keys: Keys) -> AsyncIte
     redis = Redis.from_url(valkey.url, decode_responses=True)
     yield Monitors(tmp_path, valkey, redis, store, found.signature, found.profile, keys)
     await redis.aclose()
+
+
+async def _ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/health/ready")).status_code == 200
 
 
 async def get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
@@ -187,8 +210,7 @@ async def test_a_restart_forgets_nothing_and_a_stop_writes_the_log(monitors: Mon
 
 async def test_the_log_equals_what_was_sent(monitors: Monitors) -> None:
     event = monitors.event(50, 0, 1, mode=["batch"] * 50, index=list(range(50)), request_id=["r"] * 50)
-    with monitors.start() as process:
-        await monitors.address(process)
+    async with monitors.running():
         await monitors.send(event)
 
         async def written() -> pa.Table | None:
@@ -236,59 +258,56 @@ async def test_a_duplicate_counts_once_a_gap_counts_as_dropped_and_rubbish_block
     await monitors.send(monitors.chunk(0, 7), monitors.chunk(0, 7), monitors.chunk(1, 7))
     await monitors.send(JobFinished(job_id="job-1", state="completed", rows=14, failed=0))
 
-    with monitors.start() as process:
-        async with monitors.client(process) as client:
-            await eventually(monitors.settled)
-            await eventually(lambda: _equals(client, 10 + 5 + 7 + 7))
-            stats = await get(client, "/stats")
-            assert stats["lifetime"]["all"]["by_mode"] == {"single": 15, "batch": 0, "job": 14}
-            assert (stats["received"], stats["dropped"][LOGGED]) == (15, 15)
-            assert stats["invalid_events"] == len(rubbish)
-            assert stats["finished_jobs"]["completed"] == 1
-            metrics = (await client.get("/metrics")).text
+    async with monitors.running() as client:
+        await eventually(monitors.settled)
+        await eventually(lambda: _equals(client, 10 + 5 + 7 + 7))
+        stats = await get(client, "/stats")
+        assert stats["lifetime"]["all"]["by_mode"] == {"single": 15, "batch": 0, "job": 14}
+        assert (stats["received"], stats["dropped"][LOGGED]) == (15, 15)
+        assert stats["invalid_events"] == len(rubbish)
+        assert stats["finished_jobs"]["completed"] == 1
+        metrics = (await client.get("/metrics")).text
     assert 'tasador_monitor_events_total{outcome="duplicate",stream="predictions.logged.v1"} 1.0' in metrics
     assert 'tasador_monitor_events_total{outcome="invalid",stream="predictions.logged.v1"} 7.0' in metrics
 
 
 async def test_it_heals_after_the_server_lost_everything(monitors: Monitors) -> None:
-    with monitors.start() as process:
-        async with monitors.client(process) as client:
-            await monitors.send(monitors.event(10, 0, 1))
-            await eventually(lambda: _equals(client, 10))
-            monitors.server.flush()
-            await monitors.send(monitors.event(10, 10, 2))
-            await eventually(lambda: _equals(client, 10), within=30)
-            stats = await get(client, "/stats")
-            assert stats["dropped"][LOGGED] == 10  # answered, and in no figure any more
-            await eventually(monitors.settled)
+    async with monitors.running() as client:
+        await monitors.send(monitors.event(10, 0, 1))
+        await eventually(lambda: _equals(client, 10))
+        monitors.server.flush()
+        await monitors.send(monitors.event(10, 10, 2))
+        await eventually(lambda: _equals(client, 10), within=30)
+        stats = await get(client, "/stats")
+        assert stats["dropped"][LOGGED] == 10  # answered, and in no figure any more
+        await eventually(monitors.settled)
 
 
 async def test_it_serves_what_it_can_while_redis_is_away_and_goes_on_when_it_is_back(monitors: Monitors) -> None:
-    with monitors.start() as process:
-        async with monitors.client(process) as client:
-            await monitors.send(monitors.event(10, 0, 1))
-            await eventually(lambda: _equals(client, 10))
-            assert (await get(client, "/health"))["status"] == "healthy"
+    async with monitors.running() as client:
+        await monitors.send(monitors.event(10, 0, 1))
+        await eventually(lambda: _equals(client, 10))
+        assert (await get(client, "/health"))["status"] == "healthy"
 
-            monitors.server.kill()
-            health = await get(client, "/health")
-            assert (health["status"], health["redis"], health["model_version"]) == ("degraded", False, "1")
-            assert (await client.get("/health/live")).status_code == 200
-            assert (await client.get("/health/ready")).status_code == 200
-            refused = await client.get("/stats")
-            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-            assert refused.json()["type"] == "/problems/redis-unavailable"
-            assert "tasador_monitor_redis_up 0.0" in (await client.get("/metrics")).text
+        monitors.server.kill()
+        health = await get(client, "/health")
+        assert (health["status"], health["redis"], health["model_version"]) == ("degraded", False, "1")
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/health/ready")).status_code == 200
+        refused = await client.get("/stats")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert refused.json()["type"] == "/problems/redis-unavailable"
+        assert "tasador_monitor_redis_up 0.0" in (await client.get("/metrics")).text
 
-            monitors.server.start()
-            await monitors.redis.connection_pool.disconnect()  # the test's own, cut with the server
-            await monitors.send(monitors.event(10, 10, 2))
-            await eventually(lambda: _equals(client, 20), within=30)
+        monitors.server.start()
+        await monitors.redis.connection_pool.disconnect()  # the test's own, cut with the server
+        await monitors.send(monitors.event(10, 10, 2))
+        await eventually(lambda: _equals(client, 20), within=30)
 
-            async def healthy() -> bool:
-                return bool((await get(client, "/health"))["status"] == "healthy")
+        async def healthy() -> bool:
+            return bool((await get(client, "/health"))["status"] == "healthy")
 
-            await eventually(healthy)
+        await eventually(healthy)
 
 
 async def test_it_starts_without_redis(monitors: Monitors) -> None:
@@ -308,14 +327,13 @@ async def test_it_starts_without_redis(monitors: Monitors) -> None:
 
 
 async def test_two_monitors_side_by_side_count_everything_once(monitors: Monitors) -> None:
-    with monitors.start() as one, monitors.start() as other:
-        async with monitors.client(one) as client, monitors.client(other) as second:
-            for number in range(60):
-                await monitors.send(monitors.event(20, 20 * number, number + 1))
-            await eventually(monitors.settled, within=40)
-            assert await total(client) == await total(second) == 1200
-            stats = await get(second, "/stats")
-            assert (stats["received"], stats["dropped"][LOGGED]) == (1200, 0)
+    async with monitors.running(replica_id="one") as client, monitors.running(replica_id="other") as second:
+        for number in range(60):
+            await monitors.send(monitors.event(20, 20 * number, number + 1))
+        await eventually(monitors.settled, within=40)
+        assert await total(client) == await total(second) == 1200
+        stats = await get(second, "/stats")
+        assert (stats["received"], stats["dropped"][LOGGED]) == (1200, 0)
     ids = (await monitors.logged())["request_id"].to_pylist()
     assert set(ids) == {f"r{i}" for i in range(1200)}
 
@@ -323,16 +341,14 @@ async def test_two_monitors_side_by_side_count_everything_once(monitors: Monitor
 async def test_rows_of_a_version_without_artifact_wait_and_are_then_counted_without_features(
     monitors: Monitors,
 ) -> None:
-    with monitors.start(monitor_unknown_seconds=3) as process:
-        async with monitors.client(process) as client:
-            await monitors.send(monitors.event(10, 0, 1, model_version="77"), monitors.event(5, 10, 2))
-            await eventually(lambda: _equals(client, 5))  # the one behind it does not wait
-            await eventually(lambda: _equals(client, 15), within=40)
-            by_version = (await get(client, "/stats"))["lifetime"]["by_version"]
-            assert by_version["77"]["total_predictions"] == 10
-            assert by_version["77"]["avg_prediction"] is None
-            await eventually(monitors.settled, within=40)
-    assert "77: the store has no object" in process.log.read_text()
+    async with monitors.running(monitor_unknown_seconds=3) as client:
+        await monitors.send(monitors.event(10, 0, 1, model_version="77"), monitors.event(5, 10, 2))
+        await eventually(lambda: _equals(client, 5))  # the one behind it does not wait
+        await eventually(lambda: _equals(client, 15), within=40)
+        by_version = (await get(client, "/stats"))["lifetime"]["by_version"]
+        assert by_version["77"]["total_predictions"] == 10
+        assert by_version["77"]["avg_prediction"] is None
+        await eventually(monitors.settled, within=40)
 
 
 async def test_drift_names_the_shifted_feature_and_no_other(monitors: Monitors) -> None:
@@ -342,40 +358,35 @@ async def test_drift_names_the_shifted_feature_and_no_other(monitors: Monitors) 
     x = np.column_stack(
         [x[:, i] if f.name == "length" else np.resize(reference[:, i], 2000) for i, f in _features(monitors)]
     )
-    with monitors.start(monitor_evaluate_seconds=0.2) as process:
-        async with monitors.client(process) as client:
-            await monitors.send(an_event(x, [30.0] * 2000))
-            await eventually(lambda: _equals(client, 2000))
-            report = await get(client, "/drift")
-            assert report["n"] == 2000
-            assert report["features"]["length"]["drifted"]
-            assert report["features"]["length"]["mean_shift"] == pytest.approx(4.0, abs=0.3)
-            assert [name for name, column in report["features"].items() if column["drifted"]] == ["length"]
-            summary = summarise(monitors.profile, x, np.full(2000, 30.0))
-            assert summary["n"] == report["n"]
-            for window in ("5m", "1h", "24h", "120"):
-                assert (await get(client, f"/drift?window={window}"))["n"] == 2000
-            for nonsense in ("5x", "-1", "0", "nan", "", "99d"):
-                refused = await client.get("/drift", params={"window": nonsense})
-                assert refused.status_code == 422, nonsense
-                assert refused.headers["content-type"] == "application/problem+json"
-                assert refused.json()["errors"][0]["pointer"] == "#/query/window"
-            assert (await get(client, "/health"))["status"] == "warning"
-            await _check_metrics(client)
-            page = (await client.get("/docs")).text
-            assert "https://" not in page
-
-    lines = [line for line in process.log.read_text().splitlines() if '"event": "drift"' in line and "length" in line]
-    assert len(lines) == 1  # once, not at every look
+    async with monitors.running(monitor_evaluate_seconds=0.2) as client:
+        await monitors.send(an_event(x, [30.0] * 2000))
+        await eventually(lambda: _equals(client, 2000))
+        report = await get(client, "/drift")
+        assert report["n"] == 2000
+        assert report["features"]["length"]["drifted"]
+        assert report["features"]["length"]["mean_shift"] == pytest.approx(4.0, abs=0.3)
+        assert [name for name, column in report["features"].items() if column["drifted"]] == ["length"]
+        summary = summarise(monitors.profile, x, np.full(2000, 30.0))
+        assert summary["n"] == report["n"]
+        for window in ("5m", "1h", "24h", "120"):
+            assert (await get(client, f"/drift?window={window}"))["n"] == 2000
+        for nonsense in ("5x", "-1", "0", "nan", "", "99d"):
+            refused = await client.get("/drift", params={"window": nonsense})
+            assert refused.status_code == 422, nonsense
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.json()["errors"][0]["pointer"] == "#/query/window"
+        assert (await get(client, "/health"))["status"] == "warning"
+        await _check_metrics(client)
+        page = (await client.get("/docs")).text
+        assert "https://" not in page
 
 
 async def test_without_a_champion_drift_says_so_and_the_rest_works(monitors: Monitors) -> None:
-    with monitors.start(model_name="another") as process:
-        async with monitors.client(process) as client:
-            assert (await client.get("/drift")).json()["type"] == "/problems/no-model"
-            assert (await get(client, "/stats"))["model_version"] is None
-            assert (await client.get("/metrics")).status_code == 200
-            assert (await client.get("/nowhere")).json()["type"] == "/problems/not-found"
+    async with monitors.running(model_name="another") as client:
+        assert (await client.get("/drift")).json()["type"] == "/problems/no-model"
+        assert (await get(client, "/stats"))["model_version"] is None
+        assert (await client.get("/metrics")).status_code == 200
+        assert (await client.get("/nowhere")).json()["type"] == "/problems/not-found"
 
 
 async def _equals(client: httpx.AsyncClient, expected: int) -> bool:
