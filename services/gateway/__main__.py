@@ -23,7 +23,7 @@ from services.gateway.watch import Watch
 from shared.broker import connect
 from shared.follower import ModelFollower
 from shared.keys import Keys
-from shared.process import AddressInUse, address_of, listen, stop_event
+from shared.process import AddressInUse, address_of, end, listen, stop_event
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
@@ -79,8 +79,7 @@ async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
         parts.watch.stopping = server.should_exit = True
         replica.state = "draining"
         await http
-        for task in background:
-            task.cancel()
+        await end(background)
         await parts.logger.drain(LAST_EVENTS_SECONDS)
         parts.predictor.close()
 
