@@ -167,6 +167,16 @@ def test_training_again_makes_the_next_version_with_the_same_graph(parcels: Proj
     assert first.manifest.files == second.manifest.files
 
 
+def test_a_version_that_the_store_has_already_is_not_given_again(parcels: Project) -> None:
+    arguments = (parcels.params, parcels.base_dir, parcels.directory / "out", parcels.uri, lambda *_: None)
+
+    assert train(*arguments, taken=["1", "2"]).version == "3"
+    assert train(*arguments, taken=["1", "2", "3"]).version == "4"
+    with tracking(parcels.uri) as mlflow:
+        left = mlflow.MlflowClient().search_model_versions("name = 'test'")
+    assert {str(version.version) for version in left} == {"3", "4"}
+
+
 def test_refused_data_registers_nothing(parcels: Project) -> None:
     (parcels.base_dir / "parcels.csv").write_text("weight,cost\n1,2\n")
 
