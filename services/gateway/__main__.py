@@ -65,7 +65,7 @@ async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
     replica = Replica("gateway", settings, redis)
     replica.address = settings.gateway_address or address_of(bound)
     parts = build(settings, redis, store, replica)
-    app = create_app(parts, [jobs_router(Jobs(settings, store, redis, parts.follower))])
+    app = create_app(parts, [jobs_router(Jobs(settings, store, redis, parts.follower, lambda: parts.watch.stopping))])
     server = uvicorn.Server(_server_config(app, settings))
     async with _announced(replica, redis), asyncio.TaskGroup() as tasks:
         background = [
@@ -103,7 +103,7 @@ async def _show(parts: Parts) -> None:
         if not parts.watch.stopping:
             missing = parts.watch.missing()
             parts.replica.state = "starting" if missing else "ready"
-            parts.replica.detail = "waiting for " + ", ".join(missing) if missing else ""
+            parts.replica.detail = "; ".join(missing)
         parts.replica.extra = {"in_flight": parts.tally.in_flight, "predictions": parts.tally.total_predictions}
         await asyncio.sleep(parts.settings.announce_seconds / 2)
 
@@ -118,6 +118,7 @@ def _server_config(app: object, settings: GatewaySettings) -> uvicorn.Config:
         access_log=False,  # 120 µs a request; the metrics count them
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=75,  # longer than load balancers keep idle connections, 60 s: the one who closes must be them
         timeout_graceful_shutdown=settings.gateway_drain_seconds,
     )
 
