@@ -27,7 +27,7 @@ def create_broker(settings: ScorerSettings, registry: CollectorRegistry) -> Redi
         ack_policy=AckPolicy.MANUAL,
         apply_types=False,  # the handler takes the entry as it is
         graceful_timeout=settings.scorer_drain_seconds,
-        logger=logging.getLogger("faststream"),  # ours renders it
+        logger=logging.getLogger("broker"),  # FastStream would bring a renderer of its own
         log_level=logging.DEBUG,
         middlewares=[RedisPrometheusMiddleware(registry=registry, app_name="scorer")],
     )

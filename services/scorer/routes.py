@@ -1,6 +1,7 @@
 """Health and metrics of a scorer."""
 
 import json
+import logging
 from typing import Any
 
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
@@ -33,6 +34,7 @@ def create_app(broker: RedisBroker, replica: Replica, watchdog: Watchdog, regist
             ("/metrics", make_asgi_app(registry)),
         ],
         asyncapi_path="/asyncapi",
+        logger=logging.getLogger("broker"),
     )
 
 

@@ -28,6 +28,12 @@ def an_event(held: Held, rows: int = 100) -> ChunkScored:
     )
 
 
+async def entries(redis: Redis, stream: str) -> list[dict[str, str]]:
+    """Return the fields of all entries."""
+    found: Any = await redis.xrange(stream)
+    return [fields for _, fields in found]
+
+
 class Scorer:
     """The moves of a scorer, one by one."""
 
@@ -172,8 +178,8 @@ async def test_a_chunk_that_has_its_part_is_not_scored_again(
     spec = await submitted(queue, rows=200, window=1)
     await scorer.commit(await taken(scorer))
     await redis.xadd(keys.chunks, {"job": spec.id, "chunk": 0, "tries": 0})
-    entries = await scorer.take_all()
-    answers = [(held.chunk, (await queue.begin(held)).answer) for held in entries]
+    taken_entries = await scorer.take_all()
+    answers = [(held.chunk, (await queue.begin(held)).answer) for held in taken_entries]
     assert answers == [(1, "ok"), (0, "duplicate")]
 
 
@@ -204,9 +210,9 @@ async def test_a_zombie_cannot_commit_and_takes_nothing_away(
     zombies = await taken(scorer)
     owners = await other.reclaim()
     assert owners is not None
-    before = await redis.hgetall(keys.job(spec.id))  # type: ignore[misc]
+    before = await redis.hgetall(keys.job(spec.id))
     assert await scorer.commit(zombies, a_part(key="zombie")) == "lost"
-    assert await redis.hgetall(keys.job(spec.id)) == before  # type: ignore[misc]
+    assert await redis.hgetall(keys.job(spec.id)) == before
     assert await queue.parts(spec.id) == {}
     assert await other.commit(owners, a_part(key="owner")) == "ok"
     assert (await queue.parts(spec.id))[0].key == "owner"
@@ -254,7 +260,7 @@ async def test_the_last_commit_asks_for_finalisation_and_finish_completes(
     assert await queue.finish(last, status) == "ok"
     assert (await queue.status(spec.id)).state == "completed"  # type: ignore[union-attr]
     assert (await redis.xlen(keys.chunks), await queue.backlog(), await queue.open_jobs()) == (0, 0, [])
-    ((_, event),) = await redis.xrange(keys.stream(JobFinished.stream))
+    (event,) = await entries(redis, keys.stream(JobFinished.stream))
     finished = JobFinished.of_entry(event)
     assert (finished.job_id, finished.state, finished.rows) == (spec.id, "completed", 150)
 
@@ -294,7 +300,7 @@ async def test_a_chunk_that_is_given_up_leaves_a_dead_letter(
     held = await taken(scorer)
     answer, _ = await queue.commit(held, a_part(failed=100), window=4, dead_letter='{"why":"poison"}')
     assert answer == "ok"
-    ((_, letter),) = await redis.xrange(keys.dead_letters)
+    (letter,) = await entries(redis, keys.dead_letters)
     assert letter == {"__data__": '{"why":"poison"}'}
 
 
@@ -307,7 +313,7 @@ async def test_a_commit_tells_of_the_chunk_once(redis: Redis, scorer: Scorer, qu
     for _ in range(2):
         answer = await queue.commit(held, a_part(), window=4, event=an_event(held), event_bytes=MEGABYTE)
         assert answer == ("ok", 0)
-    ((_, event),) = await redis.xrange(keys.stream(ChunkScored.stream))
+    (event,) = await entries(redis, keys.stream(ChunkScored.stream))
     assert ChunkScored.of_entry(event).chunk == held.chunk
 
 
@@ -322,9 +328,9 @@ async def test_events_beyond_their_bound_are_dropped_and_counted(
         answer, rows = await queue.commit(held, a_part(), window=4, event=an_event(held), event_bytes=8192)
         assert answer == "ok"
         dropped += rows
-    assert await redis.memory_usage(stream, samples=0) <= 2 * 8192  # it is an estimate
+    assert (await redis.memory_usage(stream, samples=0) or 0) <= 2 * 8192  # it is an estimate
     assert dropped + 100 * await redis.xlen(stream) == 10_000
-    assert await redis.hget(keys.dropped_events, ChunkScored.stream) == str(dropped)  # type: ignore[misc]
+    assert await redis.hget(keys.dropped_events, ChunkScored.stream) == str(dropped)
 
 
 async def test_work_is_finished_under_a_full_memory_and_new_work_refused(
@@ -373,7 +379,7 @@ async def test_a_released_entry_is_taken_at_once_and_counts_no_delivery(
     assert held is not None
     assert await queue.release(held)
     assert not await queue.release(held)
-    ((_, fields),) = await redis.xrange(keys.chunks)
+    (fields,) = await entries(redis, keys.chunks)
     assert fields["tries"] == "1", "the first delivery counts, the released one does not"
     again = await scorer.take()
     assert again is not None
@@ -448,7 +454,7 @@ async def test_counts_that_disagree_with_the_parts_are_put_right(
 ) -> None:
     spec = await submitted(queue, rows=200, window=2)
     for held in await scorer.take_all():
-        await redis.hset(keys.parts(spec.id), str(held.chunk), a_part().model_dump_json())  # type: ignore[misc]
+        await redis.hset(keys.parts(spec.id), str(held.chunk), a_part().model_dump_json())
     assert await queue.feed(spec.id, 2) == 1
     assert (await queue.status(spec.id)).state == "finalizing"  # type: ignore[union-attr]
 

@@ -1,14 +1,17 @@
 """Scorer processes, and what happens to a job when they or Redis fail."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
-from shared.jobs import JobSpec
-from shared.records import read_record
+from shared.jobs import DeadLetter, JobSpec, JobStatus
+from shared.records import end_job, read_record, submit_job
 from shared.scripts import JobQueue
 from shared.store import Store
 from tests.scorers import Fleet, Jobs, ScorerProcess, ready_scorers
@@ -52,6 +55,15 @@ async def reached(jobs: Jobs, spec: JobSpec, state: str, within: float = 40) -> 
     await eventually(there, within=within)
 
 
+async def status_after_outage(jobs: Jobs, spec: JobSpec) -> JobStatus:
+    """Connections of our own pool are broken too, and fail once each."""
+
+    async def answered() -> JobStatus:
+        return await jobs.status(spec)
+
+    return await eventually(answered)
+
+
 async def some_done(jobs: Jobs, spec: JobSpec, rows: int = 1) -> None:
     async def done() -> bool:
         return (await jobs.status(spec)).done >= rows
@@ -85,3 +97,245 @@ async def test_a_job_is_scored_in_order_by_two_scorers(redis: Redis, jobs: Jobs,
         scorer.signal(signal.SIGTERM)
     assert [scorer.wait(15) for scorer in (first, second)] == [0, 0]
     assert await redis.xinfo_consumers(jobs.queue.keys.chunks, "scorers") == [], "they left nothing behind"
+
+
+async def test_a_row_in_error_keeps_its_place(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
+    fleet.start()
+    x = jobs.rows(250)
+    spec = await jobs.submit(x, 100, bad={0: "size", 120: "size", 249: "colour"})
+    await reached(jobs, spec, "completed")
+    records = await jobs.results(spec)
+    bad = {r["index"]: (r["error_field"], r["error_code"]) for r in records if r["prediction"] is None}
+    assert bad == {0: ("size", "missing"), 120: ("size", "missing"), 249: ("colour", "missing")}
+    expected = jobs.model.predict(x).tolist()
+    assert all(r["prediction"] in (None, expected[r["index"]]) for r in records)
+    assert (await jobs.status(spec)).failed == 3
+
+
+async def test_a_killed_scorers_chunk_is_taken_over(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
+    victim, survivor = (fleet.start(scorer_max_rows_per_second=SLOW) for _ in range(2))
+    await ready(redis, 2)
+    x = jobs.rows(3_000)
+    spec = await jobs.submit(x, 100)
+    await some_done(jobs, spec)
+    await is_working(redis, jobs, victim)
+    victim.kill()
+    assert not (await jobs.status(spec)).ended, "the fault has to land inside the job"
+    await reached(jobs, spec, "completed")
+    await jobs.assert_complete(spec, x)
+    assert survivor.lines("taking over from a silent scorer") >= 1
+
+
+async def test_a_scorer_paused_past_its_lease_cannot_commit(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
+    paused, other = (fleet.start(scorer_max_rows_per_second=SLOW) for _ in range(2))
+    await ready(redis, 2)
+    x = jobs.rows(3_000)
+    spec = await jobs.submit(x, 100)
+    await is_working(redis, jobs, paused)
+    paused.signal(signal.SIGSTOP)
+
+    async def taken_over() -> bool:
+        return other.lines("taking over from a silent scorer") >= 1
+
+    await eventually(taken_over)
+    paused.signal(signal.SIGCONT)
+
+    async def noticed() -> bool:
+        return paused.lines("lost a lease: another scorer has the chunk") >= 1
+
+    await eventually(noticed)
+    await reached(jobs, spec, "completed")
+    await jobs.assert_complete(spec, x)
+
+
+async def test_a_job_survives_a_crash_of_redis(redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer) -> None:
+    scorer = fleet.start(scorer_max_rows_per_second=SLOW)
+    await ready(redis)
+    x = jobs.rows(1_000)
+    spec = await jobs.submit(x, 100)
+    await some_done(jobs, spec)
+    valkey.kill()
+    valkey.start()
+    assert not (await status_after_outage(jobs, spec)).ended, "the fault has to land inside the job"
+    await reached(jobs, spec, "completed")
+    await jobs.assert_complete(spec, x)
+    assert scorer.running
+
+
+async def test_nobody_takes_over_right_after_an_outage(
+    redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer
+) -> None:
+    """An outage longer than the lease ages every lease; the holders live, and keep their chunks."""
+    scorers = [fleet.start(scorer_max_rows_per_second=20) for _ in range(2)]
+    await ready(redis, 2)
+    x = jobs.rows(200)
+    spec = await jobs.submit(x, 100)  # each holds one chunk for five seconds
+    for scorer in scorers:
+        await is_working(redis, jobs, scorer)
+    valkey.kill()
+
+    async def noticed() -> bool:
+        return all(scorer.lines("redis is away") for scorer in scorers)
+
+    await eventually(noticed)
+    await asyncio.sleep(2.5)  # longer than the lease: that is the point
+    valkey.start()
+    await reached(jobs, spec, "completed")
+    await jobs.assert_complete(spec, x)
+    assert [scorer.lines("taking over from a silent scorer") for scorer in scorers] == [0, 0]
+
+
+async def test_jobs_survive_the_loss_of_redis(redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer) -> None:
+    fleet.start(scorer_max_rows_per_second=SLOW)
+    await ready(redis)
+    done = await jobs.submit(jobs.rows(100), 100)
+    await reached(jobs, done, "completed")
+    cancelled = await jobs.submit(jobs.rows(1_000), 100)
+    await some_done(jobs, cancelled)
+    await end_job(jobs.queue, jobs.store, cancelled.id, "cancelled")
+    x = jobs.rows(1_000, seed=1)
+    running, waiting = await jobs.submit(x, 100), await jobs.submit(x, 100)
+    await some_done(jobs, running)
+    valkey.flush()
+
+    async def back() -> bool:
+        return await jobs.queue.status(waiting.id) is not None
+
+    await eventually(back)
+    for spec in (running, waiting):
+        await reached(jobs, spec, "completed")
+        await jobs.assert_complete(spec, x)
+    assert (await jobs.status(done)).state == "completed"
+    assert (await jobs.status(cancelled)).state == "cancelled"
+    assert await jobs.queue.backlog() == 0
+
+
+async def test_sigterm_finishes_the_chunk_in_work(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
+    drained = fleet.start(scorer_max_rows_per_second=100, scorer_lease_seconds=120)
+    await ready(redis)
+    spec = await jobs.submit(jobs.rows(400), 100)
+    await is_working(redis, jobs, drained)
+    before = (await jobs.status(spec)).done
+    drained.signal(signal.SIGTERM)
+    assert drained.wait(20) == 0
+    assert (await jobs.status(spec)).done > before
+    pending = await redis.xpending(jobs.queue.keys.chunks, "scorers")
+    assert pending["pending"] == 0, "the next scorer would wait for a lease of two minutes"
+    fleet.start(scorer_lease_seconds=120)
+    await reached(jobs, spec, "completed")
+
+
+async def test_a_chunk_that_takes_too_long_is_handed_back(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
+    drained = fleet.start(scorer_max_rows_per_second=1, scorer_lease_seconds=120, scorer_drain_seconds=0.5)
+    await ready(redis)
+    spec = await jobs.submit(jobs.rows(100), 100)
+    await is_working(redis, jobs, drained)
+    drained.signal(signal.SIGTERM)
+    assert drained.wait(20) == 0
+    fleet.start(scorer_lease_seconds=120)
+    await reached(jobs, spec, "completed")
+
+
+async def test_a_cancelled_job_keeps_what_is_done_up_to_the_first_gap(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
+    fleet.start(scorer_max_rows_per_second=SLOW)
+    await ready(redis)
+    x = jobs.rows(2_000)
+    spec = await jobs.submit(x, 100)
+    await some_done(jobs, spec)
+    status = await end_job(jobs.queue, jobs.store, spec.id, "cancelled")
+    assert status is not None
+    assert 0 < status.done < 2_000
+
+    async def stream_is_empty() -> bool:
+        return await redis.xlen(jobs.queue.keys.chunks) == 0
+
+    await eventually(stream_is_empty)
+    records = await jobs.results(spec)
+    assert [record["index"] for record in records] == list(range(status.done))
+    assert (await jobs.status(spec)).done == status.done
+
+
+@pytest.mark.parametrize(("missing", "reason"), [("input", "the job's input"), ("model", "the model")])
+async def test_a_job_whose_input_or_model_is_gone_fails_with_the_reason(
+    redis: Redis, jobs: Jobs, fleet: Fleet, missing: str, reason: str
+) -> None:
+    fleet.start()
+    await ready(redis)
+    version = "404" if missing == "model" else "1"
+    spec = await jobs.spec(jobs.rows(300), 100, model_version=version)
+    if missing == "input":
+        await jobs.store.delete(spec.input_key)
+    await submit_job(jobs.queue, jobs.store, spec, window=4)
+    await reached(jobs, spec, "failed")
+    status = await jobs.status(spec)
+    assert status.error is not None
+    assert status.error.startswith(reason)
+
+    async def recorded() -> bool:
+        record = await read_record(jobs.store, spec.id)
+        return record is not None and record.status.state == "failed"
+
+    await eventually(recorded)
+
+
+async def test_a_chunk_that_always_kills_its_scorer_ends_as_errors(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
+    settings = {"scorer_max_rows_per_second": 10, "scorer_max_deliveries": 2, "scorer_lease_seconds": 1}
+    x = jobs.rows(100)
+    spec = await jobs.submit(x, 100)
+    for _ in range(2):
+        victim = fleet.start(**settings)
+        await ready(redis)
+        await is_working(redis, jobs, victim)
+        victim.kill()
+        await redis.delete(jobs.queue.keys.replicas)
+    fleet.start(**settings)
+    await reached(jobs, spec, "completed")
+    assert {record["error_code"] for record in await jobs.results(spec)} == {"poison"}
+    status = await jobs.status(spec)
+    assert (status.done, status.failed) == (100, 100)
+    letters: Any = await redis.xrange(jobs.queue.keys.dead_letters)
+    ((_, fields),) = letters
+    letter = DeadLetter.model_validate_json(fields["__data__"])
+    assert (letter.job_id, letter.rows, letter.deaths) == (spec.id, 100, 2)
+
+
+async def test_a_reader_that_fails_in_a_loop_is_slowed_down_and_healed(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
+    """FastStream would try again at once, for ever: some 700 times a second."""
+    fleet.start()
+    await ready(redis)
+    await redis.config_resetstat()
+    await redis.replicaof("127.0.0.1", "1")  # a failover: every write is refused, reading entries is one
+    await asyncio.sleep(4)  # time in which a loop would show
+    stats = await redis.info("commandstats")
+    calls = stats["cmdstat_xreadgroup"]["calls"]
+    await redis.replicaof("NO", "ONE")
+    x = jobs.rows(300)
+    spec = await jobs.submit(x, 100)
+    await reached(jobs, spec, "completed")
+    assert calls < 1500, "no more than the first half second of a loop"
+
+
+async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
+    redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer
+) -> None:
+    valkey.kill()
+    scorer = fleet.start()
+
+    async def waits() -> bool:
+        return "Started server process" in scorer.log.read_text()
+
+    await eventually(waits, within=30)
+    valkey.start()
+    await ready(redis)
+    (replica,) = await ready_scorers(redis)
+    async with httpx.AsyncClient(base_url=replica.address) as client:
+        answers = [await client.get(path) for path in ("/health/live", "/health/ready", "/metrics")]
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+        assert "tasador_scorer_in_flight 0.0" in answers[2].text
+        valkey.kill()
+
+        async def not_ready() -> bool:
+            return (await client.get("/health/ready")).status_code == 503
+
+        await eventually(not_ready)
+        assert (await client.get("/health/live")).status_code == 200
