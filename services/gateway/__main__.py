@@ -118,7 +118,7 @@ def _server_config(app: object, settings: GatewaySettings) -> uvicorn.Config:
         access_log=False,  # 120 µs a request; the metrics count them
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=75,  # longer than load balancers keep idle connections, 60 s: the one who closes must be them
+        timeout_keep_alive=75,  # load balancers keep idle connections for 60 s, and must be the ones who close
         timeout_graceful_shutdown=settings.gateway_drain_seconds,
     )
 

@@ -1,5 +1,6 @@
 """Reading bodies: bounded, of the right media type, and with an explanation when they are no JSON."""
 
+import asyncio
 import json
 import math
 
@@ -11,8 +12,21 @@ from services.gateway.problems import Problem
 _LONGEST_INTEGER = 310  # digits; more are larger than any float64, and slow to convert
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body. Refused before it is read if its length is announced, else when it passes `limit`."""
+async def read_body(request: Request, limit: int, seconds: float) -> bytes:
+    """Return the body.
+
+    Raises:
+        Problem: it is larger than `limit`, which is known before it is read if its length is announced; or it did not
+            arrive in time, so that slow senders cannot take every place.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read(request, limit)
+    except TimeoutError:
+        raise Problem("body-timeout", f"the body did not arrive within {seconds:g} s") from None
+
+
+async def _read(request: Request, limit: int) -> bytes:
     too_large = Problem("payload-too-large", f"the body may have up to {limit:,} bytes")
     if int(request.headers.get("content-length", "0")) > limit:
         raise too_large

@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = {
         "None of the accepted formats is available",
         "Name one of the formats in `detail` in `Accept`, or leave it out.",
     ),
+    "body-timeout": Kind(408, "The body did not arrive in time", "Send it again; a slow line wants smaller bodies."),
     "conflict": Kind(
         409, "The present state does not allow this", "`detail` says what stands in the way; look again and repeat."
     ),

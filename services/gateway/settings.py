@@ -29,6 +29,8 @@ class GatewaySettings(CommonSettings):
         1024, description="Requests in flight at once; the next one gets 503. Long polls count."
     )
 
+    gateway_body_seconds: PositiveFloat = Field(30.0, description="Time for the body of a prediction to arrive.")
+
     gateway_chunk_rows: PositiveInt = Field(5_000, description="Rows of a job's chunk, the unit of work of a scorer.")
     gateway_max_job_bytes: PositiveInt = Field(
         5_368_709_120, description="Largest body of a job, and largest size after decompression."
@@ -52,7 +54,8 @@ class GatewaySettings(CommonSettings):
     )
     gateway_idempotency_hours: PositiveFloat = Field(24.0, description="How long an Idempotency-Key is remembered.")
     gateway_job_retention_days: PositiveFloat = Field(
-        30.0, description="Jobs older than this that are no longer known were removed (410); younger ones never were (404)."
+        30.0,
+        description="Jobs older than this that are no longer known were removed (410); younger ones never were (404).",
     )
 
     gateway_telemetry_seconds: PositiveFloat = Field(0.1, description="Predictions are logged at least this often ...")

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from shared.broker import UNAVAILABLE, check_server
 from shared.follower import ModelFollower
 from shared.keys import Keys
-from shared.replica import ReplicaInfo, live_replicas
+from shared.replica import live_replicas
 from shared.telemetry import get_logger
 
 _CHECK_SERVER_SECONDS = 60.0
@@ -44,19 +44,20 @@ class Watch:
         self._checked_server_at = float("-inf")
 
     def missing(self) -> list[str]:
-        """Return what this gateway lacks to be ready: nothing means that requests should be sent here.
+        """Return why requests should not be sent here; nothing means that it is ready.
 
         At first that takes a model, Redis and a scorer. Later the model alone decides, because a gateway that can
         predict must stay in rotation; but one that was paused must first look whether its model is still the right one.
         """
-        needs = {
-            "a restart: it is stopping": not self.stopping,
-            "a model": self._follower.current is not None,
-            "a look at the desired version": self._follower.current is None or self._follower.fresh,
-            "Redis": self._complete or self.seen.redis_up,
-            "a scorer": self._complete or bool(self.seen.scorers),
+        current = self._follower.current
+        lacking = {
+            "it is stopping": self.stopping,
+            "no model is loaded": current is None,
+            "it has not looked for the desired version lately": current is not None and not self._follower.fresh,
+            "Redis was not seen yet": not self._complete and not self.seen.redis_up,
+            "no scorer was seen yet": not self._complete and not self.seen.scorers,
         }
-        return [need for need, met in needs.items() if not met]
+        return [reason for reason, holds in lacking.items() if holds]
 
     @property
     def ready(self) -> bool:
@@ -84,7 +85,7 @@ class Watch:
             backlog, epoch = await pipe.execute()
         return Surroundings(
             redis_up=True,
-            scorers=sum(_works(replica) for replica in replicas),
+            scorers=sum(replica.state == "ready" for replica in replicas),
             backlog_rows=int(backlog or 0),
             desired_epoch=int(epoch) if epoch else None,
             server_problems=await self._server_problems(),
@@ -98,7 +99,3 @@ class Watch:
         if problems and problems != list(self.seen.server_problems):
             log.warning("redis is not configured as it should be", problems=problems)
         return problems
-
-
-def _works(replica: ReplicaInfo) -> bool:
-    return replica.state != "draining"

@@ -67,6 +67,7 @@ async def a_scorer(redis_url: str, store: Store) -> AsyncIterator[ModelFollower]
     settings = some_settings(redis_url, store)
     redis = connect(settings)
     replica = Replica("scorer", settings, redis)
+    replica.state = "ready"
     follower = ModelFollower(settings, redis, store, replica)
     task = asyncio.create_task(follower.run())
     async with replica:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import pytest
@@ -84,16 +85,26 @@ async def test_what_cannot_be_done_is_a_problem(
 async def test_a_streamed_body_is_refused_when_it_passes_the_limit(redis_url: str, store: Store) -> None:
     sent = 0
 
-    async def endless() -> object:
+    async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
         while True:
             sent += 1
             yield b"x" * 100
 
     async with a_gateway(redis_url, store, gateway_max_row_bytes=1000) as gateway:
-        answer = await gateway.client.post("/predict", content=endless())  # type: ignore[arg-type]
+        answer = await gateway.client.post("/predict", content=endless())
     assert answer.status_code == 413
     assert sent < 20
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(redis_url: str, store: Store) -> None:
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b'{"count"'
+        await asyncio.sleep(3600)
+
+    async with a_gateway(redis_url, store, gateway_body_seconds=0.05) as gateway:
+        answer = await gateway.client.post("/predict/batch", content=stuck())
+    assert (answer.status_code, answer.json()["type"]) == (408, "/problems/body-timeout")
 
 
 async def test_without_a_champion_it_runs_and_says_so(redis_url: str, store: Store) -> None:
@@ -107,7 +118,7 @@ async def test_without_a_champion_it_runs_and_says_so(redis_url: str, store: Sto
         assert (await gateway.client.get("/metrics")).status_code == 200
     assert (predict.status_code, predict.json()["type"]) == (503, "/problems/no-model")
     assert "Retry-After" in predict.headers
-    assert (ready.status_code, "a model" in ready.json()["detail"]) == (503, True)
+    assert (ready.status_code, "no model is loaded" in ready.json()["detail"]) == (503, True)
     assert (health["status"], health["model_loaded"]) == ("degraded", False)
     assert "No version is in service" in docs["components"]["schemas"]["Row"]["description"]
     assert (models["champion"], models["versions"]) == (None, [])

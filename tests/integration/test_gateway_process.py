@@ -92,6 +92,27 @@ async def test_requests_in_flight_are_finished_on_sigterm(
     assert b'"prediction"' in answer
 
 
+async def test_a_client_that_goes_away_is_nobodys_error(
+    tmp_path: Path, redis_url: str, redis: Redis, store: Store
+) -> None:
+    await a_champion(store)
+    with a_process(tmp_path, redis_url, store) as process:
+        address = httpx.URL((await announced(redis)).address)
+        _, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"POST /predict HTTP/1.1\r\nHost: gateway\r\nContent-Length: 100\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+
+        async def counted() -> bool:
+            async with httpx.AsyncClient() as client:
+                metrics = (await client.get(address.join("/metrics"))).text
+            return 'requests_total{code="499",method="POST",route="/predict"} 1.0' in metrics
+
+        await eventually(counted)
+        assert process.stop() == 0
+    assert "Traceback" not in process.log.read_text()
+
+
 async def test_it_serves_without_redis_and_heals_when_redis_comes(
     tmp_path: Path, valkey: ValkeyServer, store: Store
 ) -> None:

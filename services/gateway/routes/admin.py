@@ -24,7 +24,7 @@ def admin_router(admin: Admin, settings: GatewaySettings) -> APIRouter:
 
     def add(kind: Kind, summary: str, *slugs: str) -> None:
         async def give(request: Request, wait: Annotated[float, Query(ge=0, le=MAX_WAIT)] = 0) -> Response:
-            order = await _order(request, settings.gateway_max_row_bytes)
+            order = await _order(request, settings)
             operation = await admin.give(kind, order)
             return _operation(await admin.wait(operation, wait))
 
@@ -64,8 +64,8 @@ def admin_router(admin: Admin, settings: GatewaySettings) -> APIRouter:
     return router
 
 
-async def _order(request: Request, limit: int) -> Order:
-    body = await read_body(request, limit)
+async def _order(request: Request, settings: GatewaySettings) -> Order:
+    body = await read_body(request, settings.gateway_max_row_bytes, settings.gateway_body_seconds)
     if not body.strip():
         return Order()
     require_json(request)

@@ -28,7 +28,7 @@ def predict_router(predictor: Predictor, settings: GatewaySettings) -> APIRouter
     )
     async def predict(request: Request) -> Response:
         require_json(request)
-        body = await read_body(request, settings.gateway_max_row_bytes)
+        body = await read_body(request, settings.gateway_max_row_bytes, settings.gateway_body_seconds)
         return Response(predictor.handle(body, request.state.request_id), media_type=JSON)
 
     @router.post(
@@ -46,7 +46,7 @@ def predict_router(predictor: Predictor, settings: GatewaySettings) -> APIRouter
     async def predict_batch(request: Request) -> Response:
         require_json(request)
         with predictor.admitted():
-            body = await read_body(request, settings.gateway_max_batch_bytes)
+            body = await read_body(request, settings.gateway_max_batch_bytes, settings.gateway_body_seconds)
             return Response(await predictor.handle_batch(body, request.state.request_id), media_type=JSON)
 
     return router

@@ -21,7 +21,7 @@ from services.gateway.tally import Tally
 def health_router(report: Callable[[], Health], missing: Callable[[], list[str]]) -> APIRouter:
     """
     Args:
-        missing: what this gateway still lacks to be ready.
+        missing: why requests should not be sent here.
     """
     router = APIRouter(prefix="/health", tags=["status"])
 
@@ -35,8 +35,8 @@ def health_router(report: Callable[[], Health], missing: Callable[[], list[str]]
 
     @router.get("/ready", summary="Should requests be sent here", responses=describe_statuses("not-ready"))
     async def ready() -> dict[str, str]:
-        if lacking := missing():
-            raise unavailable("not-ready", "waiting for " + ", ".join(lacking), retry_after=1)
+        if reasons := missing():
+            raise unavailable("not-ready", "; ".join(reasons), retry_after=1)
         return {"status": "ready"}
 
     return router
