@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasador.cli.output import Exit, Format, FormatOption, out, print_json
-from tasador.doctor import Check, Verdict, examine
+from tasador.doctor.checks import Check, Verdict
 
 _MARKS = {Verdict.OK: ("ok", "green"), Verdict.WARNING: ("warning", "yellow"), Verdict.BAD: ("bad", "red")}
 
@@ -18,6 +18,8 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(output: FormatOption = Format.TABLE) -> None:
     """Check this installation; exit code 1 when something keeps the stack from running."""
+    from tasador.doctor.examine import examine  # noqa: PLC0415 - slow to import
+
     checks = list(examine())
     if output is Format.JSON:
         print_json([asdict(check) for check in checks])

@@ -10,10 +10,9 @@ from shared.settings import PREFIX, SettingsInvalid
 from tasador.cli.output import Exit, Format, FormatOption, fail, one_line, out, print_json
 from tasador.settings import StackSettings
 from tasador.sources import settings_classes, unknown_variables
-from tasador.stack import control, launch
-from tasador.stack.ports import PortTaken
-from tasador.stack.state import AlreadyRunning, StackState
-from tasador.stack.valkey import ValkeyMissing
+from tasador.stack import control
+from tasador.stack.refused import Refused
+from tasador.stack.state import StackState
 from tasador.stack.view import addresses, table
 
 
@@ -30,19 +29,21 @@ def up(
 ) -> None:
     """Start everything, and stay in the foreground until Ctrl-C."""
     _take_out_of_the_command_line(scorers)
-    with one_line(SettingsInvalid, AlreadyRunning, PortTaken, ValkeyMissing, control.DidNotStart):
+    with one_line(SettingsInvalid, Refused):
         settings = StackSettings.load()
         if unknown := unknown_variables(settings_classes()):
             fail(f"{', '.join(unknown)}: no such setting; `tasador config show` lists them all", Exit.USAGE)
         if detach:
             _show(control.start_detached(settings, reload=reload))
             return
+        from tasador.stack import launch  # noqa: PLC0415 - takes a third of a second, which only `up` needs
+
         raise typer.Exit(launch.up(settings, out(), watch_code=reload))
 
 
 def down() -> None:
     """End the stack that runs, from elsewhere."""
-    with one_line(SettingsInvalid, control.DidNotEnd):
+    with one_line(SettingsInvalid, Refused):
         ended = control.down(StackSettings.load().state_dir)
     out().print(ended)
 

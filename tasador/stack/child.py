@@ -107,7 +107,7 @@ class Child:
     def end(self) -> None:
         """Ask the process to end, and do not start it again."""
         self._ending.set()
-        self.state = "stopping" if self._process else "stopped"
+        self.state, self.detail = ("stopping" if self._process else "stopped"), ""
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:

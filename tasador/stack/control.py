@@ -11,6 +11,7 @@ from pathlib import Path
 from shared.settings import ROOT
 from tasador.settings import StackSettings
 from tasador.stack import logs
+from tasador.stack.refused import Refused
 from tasador.stack.stale import end_leftovers
 from tasador.stack.state import AlreadyRunning, StackState, holder, locked, read_state, remove_state
 
@@ -19,11 +20,11 @@ START_PATIENCE = 600.0
 _POLL = 0.1
 
 
-class DidNotEnd(Exception):
+class DidNotEnd(Refused):
     """The launcher still runs after the patience."""
 
 
-class DidNotStart(Exception):
+class DidNotStart(Refused):
     """A detached stack ended before it was ready."""
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from tasador.stack.refused import Refused
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -19,7 +21,7 @@ class Owner:
         return f"pid {self.pid} ({self.command})"
 
 
-class PortTaken(Exception):
+class PortTaken(Refused):
     """A port that the stack needs is in use; `str()` says by whom and what to set."""
 
     def __init__(self, what: str, port: int, variable: str) -> None:

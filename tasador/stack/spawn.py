@@ -41,11 +41,11 @@ def spawn(command: Command, log: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent(),  # noqa: PLW1509 - two system calls, no locks
+            preexec_fn=end_with_parent(),  # noqa: PLW1509 - two system calls, no locks
         )
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def end_with_parent() -> Callable[[], None] | None:
     """Ask the kernel to send SIGTERM when the launcher dies, a SIGKILL included (Linux; elsewhere see stale.py)."""
     if sys.platform != "linux":
         return None

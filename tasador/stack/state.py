@@ -11,6 +11,8 @@ from typing import TextIO
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tasador.stack.refused import Refused
+
 
 class ProcessInfo(BaseModel):
     """One process of the stack."""
@@ -53,7 +55,7 @@ class StackState(BaseModel):
         return is_same_process(self.pid, self.created)
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(Refused):
     """Another launcher holds this state directory."""
 
     def __init__(self, state_dir: Path, pid: str) -> None:

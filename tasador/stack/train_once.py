@@ -14,14 +14,15 @@ from tasador.stack import logs, valkey
 from tasador.stack.commands import layout, service_command
 from tasador.stack.launch import clean_up
 from tasador.stack.ports import find_free
-from tasador.stack.spawn import spawn
+from tasador.stack.refused import Refused
+from tasador.stack.spawn import end_with_parent, spawn
 from tasador.stack.state import locked
 from tasador.stack.view import View
 
 _PATIENCE = 30.0
 
 
-class ValkeyFailed(Exception):
+class ValkeyFailed(Refused):
     """The embedded server did not answer; `str()` holds its last lines."""
 
 
@@ -74,11 +75,17 @@ async def _answers_in_time(url: str, server: subprocess.Popen[bytes]) -> bool:
 def _run_trainer(environment: Mapping[str, str]) -> int:
     """Run it on our terminal: it shows its progress, and Ctrl-C reaches it as well as us."""
     command = service_command("trainer", "trainer", environment, "--once")
-    trainer = subprocess.Popen(command.argv, cwd=command.cwd, env=command.environment())
+    trainer = subprocess.Popen(
+        command.argv,
+        cwd=command.cwd,
+        env=command.environment(),
+        preexec_fn=end_with_parent(),  # noqa: PLW1509 - see spawn
+    )
     ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends first, then Valkey does
     forwarded = signal.signal(signal.SIGTERM, lambda *_: trainer.terminate())
     try:
-        return abs(trainer.wait())
+        code = trainer.wait()
+        return code if code >= 0 else 1
     finally:
         signal.signal(signal.SIGINT, ignored)
         signal.signal(signal.SIGTERM, forwarded)

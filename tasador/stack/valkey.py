@@ -11,10 +11,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from tasador.stack.ports import LOOPBACK
+from tasador.stack.refused import Refused
 from tasador.stack.spawn import Command
 
 
-class ValkeyMissing(Exception):
+class ValkeyMissing(Refused):
     """There is no server binary for this machine."""
 
 

@@ -11,9 +11,8 @@ from shared.settings import ROOT
 from tasador.settings import StackSettings
 from tasador.stack import launch
 from tasador.stack.commands import service_commands
-from tasador.stack.ports import PortTaken
+from tasador.stack.refused import Refused
 from tasador.stack.spawn import Command
-from tasador.stack.state import AlreadyRunning
 
 STANDIN = Path(__file__).with_name("standin_service.py")
 
@@ -28,5 +27,5 @@ def standins(scorers: int, environment: Mapping[str, str]) -> Iterator[Command]:
 if __name__ == "__main__":
     try:
         sys.exit(launch.up(StackSettings.load(), Console(width=200), services=standins))
-    except (AlreadyRunning, PortTaken) as refused:
+    except Refused as refused:
         sys.exit(str(refused))
