@@ -35,7 +35,7 @@ class Mender:
             if status.state != "completed":
                 await record_end(self._queue, self._store, status)
                 self._note("recorded", status.id)
-        elif status.state == "finalizing":
+        elif status.state == "finalizing" and snapshot.parts[status.id] == status.chunks:
             if FINALISE not in there:
                 await self._queue.feed(status.id, self._fleet.window, [FINALISE])
                 self._note("finalised", status.id)

@@ -33,13 +33,12 @@ class StoreAway(Exception):
     """The store did not answer for a while."""
 
 
-async def insist(what: str, call: Callable[[], Awaitable[T]]) -> T:
+async def insist(what: str, call: Callable[[], Awaitable[T]], pause: float = FIRST_PAUSE) -> T:
     """Ask the store until it works, a few times. Only what is missing every time is really gone.
 
     Raises:
         JobImpossible, StoreAway
     """
-    pause = FIRST_PAUSE
     for _ in range(ATTEMPTS - 1):
         try:
             return await call()
@@ -55,11 +54,11 @@ async def insist(what: str, call: Callable[[], Awaitable[T]]) -> T:
         raise StoreAway(f"{what}: {away}") from away
 
 
-async def until_answered(call: Callable[[], Awaitable[T]]) -> T:
+async def until_answered(call: Callable[[], Awaitable[T]], pause: float = REDIS_PAUSE) -> T:
     """Call until Redis answers. Safe for scripts of the queue only: repeating one changes nothing."""
     while True:
         try:
             return await call()
         except UNAVAILABLE as error:
             log.debug("redis is away", error=str(error))
-            await asyncio.sleep(REDIS_PAUSE)
+            await asyncio.sleep(pause)

@@ -1,0 +1,19 @@
+from prometheus_client import CollectorRegistry
+
+from services.scorer.metrics import Metrics
+
+
+def test_a_scorer_tells_what_it_holds_and_how_fast_it_was() -> None:
+    metrics = Metrics(CollectorRegistry())
+    with metrics.holding():
+        metrics.committed(1000, 10, 0, engine=0.1, took=0.2)
+        assert metrics.speed() == {"in_flight": 1, "rows_per_second": 100.0}
+    assert metrics.speed()["in_flight"] == 0
+
+
+def test_rows_are_counted_by_how_they_ended() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry).committed(1000, 10, 5, engine=0.1, took=0.2)
+    assert registry.get_sample_value("tasador_scorer_rows_total", {"outcome": "value"}) == 990
+    assert registry.get_sample_value("tasador_scorer_rows_total", {"outcome": "error"}) == 10
+    assert registry.get_sample_value("tasador_scorer_event_rows_dropped_total") == 5

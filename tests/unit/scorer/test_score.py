@@ -1,0 +1,91 @@
+import hashlib
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.scorer.score import give_up, score_chunk
+from shared.chunks import Chunk, ChunkInvalid, RowError, decode_part, encode_chunk
+from shared.profile import Profile, build_profile, summarise
+from shared.signature import Feature, Signature, Target
+
+SIGNATURE = Signature(
+    target=Target(name="price"),
+    features=tuple(Feature(name=name, kind="numeric", nullable=True) for name in ("size", "age")),
+)
+TRAINED = np.random.default_rng(0).normal(size=(100, 2))
+
+
+class SumOfRow:
+    """Adds up a row. Counts the rows it saw."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    @property
+    def profile(self) -> Profile:
+        return build_profile(SIGNATURE, TRAINED, TRAINED.sum(axis=1))
+
+    def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        self.seen += len(x)
+        sums: NDArray[np.float64] = x.sum(axis=1)
+        return sums
+
+
+def test_every_row_gets_its_prediction_in_order() -> None:
+    x = np.arange(6.0).reshape(3, 2)
+    scored = score_chunk(SumOfRow(), encode_chunk(Chunk(100, x)), 100)
+    records = decode_part(scored.data).to_pylist()
+    assert [(r["index"], r["prediction"]) for r in records] == [(100, 1.0), (101, 5.0), (102, 9.0)]
+    assert (scored.rows, scored.failed) == (3, 0)
+    assert scored.sha256 == hashlib.sha256(scored.data).hexdigest()
+
+
+def test_a_bad_row_keeps_its_place_and_never_reaches_the_engine() -> None:
+    model = SumOfRow()
+    error = RowError(1, "size", "wrong_type", "expected a number")
+    scored = score_chunk(model, encode_chunk(Chunk(0, np.ones((3, 2)), [error])), 0)
+    assert [r["prediction"] for r in decode_part(scored.data).to_pylist()] == [2.0, None, 2.0]
+    assert (model.seen, scored.rows, scored.failed) == (2, 3, 1)
+
+
+def test_a_chunk_of_bad_rows_only_does_not_trouble_the_engine() -> None:
+    model = SumOfRow()
+    error = RowError(0, "", "malformed", "no row")
+    scored = score_chunk(model, encode_chunk(Chunk(0, np.ones((1, 2)), [error])), 0)
+    assert (model.seen, scored.failed) == (0, 1)
+
+
+def test_a_prediction_that_is_no_number_is_an_error_of_its_row() -> None:
+    x = np.array([[1.0, 1.0], [np.inf, 0.0]])
+    scored = score_chunk(SumOfRow(), encode_chunk(Chunk(0, x)), 0)
+    good, bad = decode_part(scored.data).to_pylist()
+    assert (good["prediction"], good["error_code"]) == (2.0, None)
+    assert (bad["prediction"], bad["error_code"], bad["error_field"]) == (None, "not_finite", "")
+    assert scored.failed == 1
+
+
+def test_what_is_counted_for_drift_are_the_rows_with_a_prediction() -> None:
+    x = np.array([[1.0, 1.0], [np.inf, 0.0], [0.5, 0.5]])
+    error = RowError(2, "size", "missing", "is required")
+    model = SumOfRow()
+    scored = score_chunk(model, encode_chunk(Chunk(0, x, [error])), 0)
+    assert scored.counts == summarise(model.profile, x[:1], np.array([2.0]))
+
+
+@pytest.mark.parametrize(
+    "data", [b"nonsense", encode_chunk(Chunk(7, np.ones((1, 2)))), encode_chunk(Chunk(0, np.ones((1, 3))))]
+)
+def test_another_chunk_than_the_expected_one_is_refused(data: bytes) -> None:
+    with pytest.raises(ChunkInvalid):
+        score_chunk(SumOfRow(), data, 0)
+
+
+def test_a_chunk_that_was_given_up_ends_in_errors() -> None:
+    scored = give_up(100, 2, "given up after 6 attempts")
+    records = decode_part(scored.data).to_pylist()
+    assert [(r["index"], r["prediction"], r["error_code"]) for r in records] == [
+        (100, None, "poison"),
+        (101, None, "poison"),
+    ]
+    assert (scored.rows, scored.failed) == (2, 2)
