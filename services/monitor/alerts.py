@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from services.monitor.drift import ColumnDrift
-from services.monitor.monitor import DriftReport
+from services.monitor.drift import ColumnDrift, DriftReport
 from shared.profile import PREDICTION
 
 

@@ -7,6 +7,7 @@ its only error is the binning. Nothing here does I/O.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,23 @@ class ColumnDrift:
     reference_null_rate: float | None = None
     unknown_rate: float | None = None
     """Share of categories that training has not seen; of categorical features only."""
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    window: float
+    """Seconds that the window covers."""
+    n: int
+    """Rows of the champion in the window."""
+    since: datetime
+    until: datetime
+    model_name: str
+    model_version: str
+    drifted: list[str]
+    """Names of the features, and `prediction`, that have drifted."""
+    features: dict[str, ColumnDrift]
+    prediction: ColumnDrift
+    limits: dict[str, float] = field(default_factory=dict)
 
 
 def evaluate(

@@ -13,9 +13,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from services.monitor.drift import ColumnDrift
+from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.fold import MODES
-from services.monitor.monitor import DriftReport, Stats
+from services.monitor.monitor import Stats
 from services.monitor.stats import Figures, latency_counts
 from shared import latency
 from shared.profile import PREDICTION, Summary

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.monitor import windows
 from services.monitor.buckets import Buckets
-from services.monitor.drift import ColumnDrift, evaluate
+from services.monitor.drift import DriftReport, evaluate
 from services.monitor.flow import Flow, Streams
 from services.monitor.stats import Figures, figures
 from services.monitor.versions import Version, Versions, VersionUnknown
@@ -48,23 +48,6 @@ class Stats:
     invalid_events: int
     finished_jobs: dict[str, int]
     flow: Flow
-
-
-@dataclass(frozen=True)
-class DriftReport:
-    window: float
-    """Seconds that the window covers."""
-    n: int
-    """Rows of the champion in the window."""
-    since: datetime
-    until: datetime
-    model_name: str
-    model_version: str
-    drifted: list[str]
-    """Names of the features, and `prediction`, that have drifted."""
-    features: dict[str, ColumnDrift]
-    prediction: ColumnDrift
-    limits: dict[str, float] = field(default_factory=dict)
 
 
 class Monitor:

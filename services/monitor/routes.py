@@ -15,7 +15,8 @@ from fastapi_offline import FastAPIOffline
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from services.monitor.monitor import DriftReport, NoModel, Stats
+from services.monitor.drift import DriftReport
+from services.monitor.monitor import NoModel, Stats
 from services.monitor.problems import problem
 from services.monitor.runtime import Runtime
 from services.monitor.windows import InvalidWindow, parse_length

@@ -258,7 +258,7 @@ async def test_a_duplicate_counts_once_a_gap_counts_as_dropped_and_rubbish_block
     await monitors.send(monitors.chunk(0, 7), monitors.chunk(0, 7), monitors.chunk(1, 7))
     await monitors.send(JobFinished(job_id="job-1", state="completed", rows=14, failed=0))
 
-    async with monitors.running() as client:
+    async with monitors.running(monitor_reclaim_seconds=600) as client:
         await eventually(monitors.settled)
         await eventually(lambda: _equals(client, 10 + 5 + 7 + 7))
         stats = await get(client, "/stats")

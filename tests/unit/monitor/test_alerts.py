@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 
 from services.monitor.alerts import DriftWatch
-from services.monitor.drift import ColumnDrift
-from services.monitor.monitor import DriftReport
+from services.monitor.drift import ColumnDrift, DriftReport
 
 
 def a_report(*drifted: str, version: str = "1") -> DriftReport:
