@@ -57,7 +57,8 @@ class ColumnsMissing(TableRefused):
 
     def __init__(self, names: Sequence[str], found: Sequence[str]) -> None:
         shown = ", ".join(repr(name[:50]) for name in found[:20]) + (", …" if len(found) > 20 else "")
-        super().__init__(f"the table has no column {', '.join(map(repr, names))}; it has {shown or 'none'}")
+        hint = " (columns are separated by commas)" if len(found) == 1 and set(found[0]) & set(";\t|") else ""
+        super().__init__(f"the table has no column {', '.join(map(repr, names))}; it has {shown or 'none'}{hint}")
         self.names = tuple(names)
 
 

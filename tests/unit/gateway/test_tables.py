@@ -157,6 +157,11 @@ def test_a_required_column_that_is_missing_is_named(kind: Format, body: bytes) -
     assert caught.value.names == ("zone",)
 
 
+def test_another_separator_is_noticed() -> None:
+    with pytest.raises(ColumnsMissing, match="separated by commas"):
+        read(Format.CSV, b"size;age;zone\n1;2;x\n")
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "message"),
     [

@@ -1,0 +1,156 @@
+"""Jobs through real processes: a gateway behind a socket, scorers, and faults in between."""
+
+import asyncio
+import io
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from redis.asyncio import Redis
+
+from shared import artifact
+from shared.engine import load_model
+from shared.jobs import new_job_id
+from shared.store import Store
+from tests.artifacts import a_champion
+from tests.integration.test_gateway_process import a_process, announced
+from tests.pipelines import a_table
+from tests.processes import ServiceProcess
+from tests.waiting import eventually
+
+ROWS = 20_000
+
+
+@pytest.fixture
+async def gateway(
+    tmp_path: Path, redis_url: str, redis: Redis, store: Store
+) -> AsyncIterator[tuple[httpx.AsyncClient, ServiceProcess]]:
+    await a_champion(store)
+    with a_process(tmp_path, redis_url, store, gateway_chunk_rows=500) as process:
+        address = (await announced(redis)).address
+        async with httpx.AsyncClient(base_url=address, timeout=120) as client:
+            yield client, process
+
+
+@pytest.fixture
+def scorers(tmp_path: Path, redis_url: str, store: Store, gateway: object) -> Iterator[None]:
+    """Two scorers, of the champion that the gateway serves."""
+    common = {"redis_url": redis_url, "store_url": store.url, "model_name": "model", "state_dir": tmp_path}
+    with ServiceProcess("scorer", tmp_path, **common), ServiceProcess("scorer", tmp_path, **common):
+        yield
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    records = table.to_dict("records")
+    return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in records]
+
+
+async def predictions(store: Store, table: pd.DataFrame) -> list[float]:
+    """What the artifact says of every row, by itself."""
+    model = load_model(await artifact.fetch(store, "model", "1"))
+    rows = [model.encoder.encode(row) for row in rows_of(table)]
+    found: list[float] = model.predict(np.array(rows)).tolist()
+    return found
+
+
+@pytest.mark.usefixtures("scorers")
+async def test_every_row_is_predicted_once_and_in_order(
+    gateway: tuple[httpx.AsyncClient, ServiceProcess], store: Store
+) -> None:
+    client, _ = gateway
+    table = a_table(ROWS)
+    expected = await predictions(store, table)
+    answers = [await client.post("/jobs", content=body, headers={"Content-Type": name}) for name, body in bodies(table)]
+    for answer in answers:
+        assert answer.status_code == 202, answer.text
+        links = answer.json()["links"]
+        ended = (await client.get(links["self"], params={"wait": 100})).json()
+        assert (ended["state"], ended["rows"]["done"], ended["rows"]["failed"]) == ("completed", ROWS, 0)
+        records = [json.loads(line) for line in (await client.get(links["results"])).text.splitlines()]
+        assert records == [{"index": index, "prediction": value} for index, value in enumerate(expected)]
+        parquet = await client.get(links["results"], headers={"Accept": "application/vnd.apache.parquet"})
+        assert pq.read_table(io.BytesIO(parquet.content)).column("prediction").to_pylist() == expected
+
+
+def bodies(table: pd.DataFrame) -> list[tuple[str, bytes]]:
+    parquet = io.BytesIO()
+    table.to_parquet(parquet)
+    return [
+        ("text/csv", table.to_csv(index=False).encode()),
+        ("application/jsonl", "\n".join(map(json.dumps, rows_of(table))).encode()),
+        ("application/vnd.apache.parquet", parquet.getvalue()),
+    ]
+
+
+async def submitted(client: httpx.AsyncClient) -> dict[str, Any]:
+    answer = await client.post("/jobs", content=b"count\n" + b"1\n" * 5000, headers={"Content-Type": "text/csv"})
+    job: dict[str, Any] = answer.raise_for_status().json()
+    return job
+
+
+async def test_whoever_waits_is_answered_when_the_gateway_stops(
+    gateway: tuple[httpx.AsyncClient, ServiceProcess],
+) -> None:
+    client, process = gateway
+    links = (await submitted(client))["links"]
+    events = asyncio.create_task(client.get(links["events"]))
+    waiting = asyncio.create_task(client.get(links["self"], params={"wait": 100}))
+
+    async def both_arrived() -> bool:
+        return "in_flight 3.0" in (await client.get("/metrics")).text
+
+    await eventually(both_arrived)
+    assert await asyncio.to_thread(process.stop, 20) == 0
+    assert (await waiting).json()["state"] == "queued"
+    assert "event: job" in (await events).text
+
+
+async def test_events_arrive_while_the_job_runs(
+    gateway: tuple[httpx.AsyncClient, ServiceProcess], redis: Redis
+) -> None:
+    client, _ = gateway
+    links = (await submitted(client))["links"]
+    async with client.stream("GET", links["events"]) as stream:
+        states = (json.loads(line[6:])["state"] async for line in stream.aiter_lines() if line.startswith("data: "))
+        assert await anext(states) == "queued"
+        await client.delete(links["self"])
+        assert await anext(states) == "cancelled"
+        assert [state async for state in states] == []
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(
+    gateway: tuple[httpx.AsyncClient, ServiceProcess], store: Store, tmp_path: Path
+) -> None:
+    client, process = gateway
+    _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    writer.write(
+        b"POST /jobs HTTP/1.1\r\nHost: h\r\nContent-Type: text/csv\r\nContent-Length: 9999999\r\n\r\ncount\n1\n"
+    )
+    await writer.drain()
+
+    async def spooling(files: int) -> bool:
+        return len(open_spools(process.pid)) == files
+
+    await eventually(lambda: spooling(1))
+    writer.close()
+    await eventually(lambda: spooling(0))
+    assert (await client.get("/jobs")).json()["jobs"] == []
+    assert [key async for key in store.list("jobs")] == []
+    assert (await client.get(f"/jobs/{new_job_id()}")).status_code == 404
+
+
+def open_spools(pid: int) -> list[str]:
+    """Return the nameless files that a process has open below its spool directory."""
+    links = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):
+            links.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return [link for link in links if "/spool/" in link]
