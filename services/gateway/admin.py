@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 
 from services.gateway.problems import ErrorItem, Problem, unavailable
+from shared.broker import UNAVAILABLE
 from shared.events import (
     OPERATION_SECONDS,
     Command,
@@ -78,12 +79,18 @@ class Admin:
         return Operation.model_validate_json(text)
 
     async def wait(self, operation: Operation, seconds: float) -> Operation:
-        """Return the operation when it has ended, or as it is after `seconds` or when the gateway stops."""
+        """Return the operation when it has ended, or as last seen after `seconds`, or when it cannot be seen any more.
+
+        Never raises: the command was accepted, and whoever gave it must not be led to give it again.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while not operation.done and loop.time() < deadline and not self._stopping():
             await asyncio.sleep(min(POLL_SECONDS, deadline - loop.time()))
-            operation = await self.operation(operation.id)
+            try:
+                operation = await self.operation(operation.id)
+            except (Problem, *UNAVAILABLE):
+                break
         return operation
 
     async def _check(self, kind: Kind, order: Order) -> None:

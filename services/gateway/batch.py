@@ -10,6 +10,7 @@ import numpy as np
 from services.gateway.bodies import decode_json
 from services.gateway.problems import ErrorItem, Problem, field_errors
 from services.gateway.rows import MAX_ERRORS, not_a_row
+from services.gateway.telemetry import Logged
 from shared.engine import Model
 from shared.signature import FieldError, InvalidRow
 
@@ -37,15 +38,12 @@ class Batch(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Scored:
-    """The rows that could be scored, in order, and the errors of those that could not."""
+    """The answer, and the rows that could be scored, in order."""
 
-    indexes: list[int]
-    """Position in the request of each row of `rows`."""
-    rows: list[list[float]]
-    values: list[float]
+    answer: bytes
+    rows: list[Logged]
     seconds: float
     """Engine time of all rows."""
-    answer: bytes
 
 
 def score(model: Model, body: bytes, request_id: str, limit: int) -> Scored:
@@ -66,7 +64,19 @@ def score(model: Model, body: bytes, request_id: str, limit: int) -> Scored:
     for index, prediction in zip(indexes, values, strict=True):
         predictions[index] = prediction
     answer = Batch(predictions, errors, len(instances), model.name, model.version, seconds, request_id)
-    return Scored(indexes, rows, values, seconds, msgspec.json.encode(answer))
+    return Scored(
+        msgspec.json.encode(answer), _logged(model, request_id, indexes, rows, values, seconds=seconds), seconds
+    )
+
+
+def _logged(
+    model: Model, request_id: str, indexes: list[int], rows: list[list[float]], values: list[float], *, seconds: float
+) -> list[Logged]:
+    latency, now = seconds / max(1, len(rows)), time.time()
+    return [
+        Logged(model, request_id, index, "batch", now, latency, row, value)
+        for index, row, value in zip(indexes, rows, values, strict=True)
+    ]
 
 
 def _instances(value: object, limit: int) -> list[object]:

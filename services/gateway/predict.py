@@ -90,12 +90,8 @@ class Predictor:
         model = self._model()
         loop = asyncio.get_running_loop()
         scored = await loop.run_in_executor(self._thread, batch.score, model, body, request_id, self._max_rows)
-        self._tally.batch(model.version, scored.seconds, scored.values)
-        latency, now = scored.seconds / max(1, len(scored.values)), time.time()
-        self._log.add(
-            Logged(model, request_id, index, "batch", now, latency, row, value)
-            for index, row, value in zip(scored.indexes, scored.rows, scored.values, strict=True)
-        )
+        self._tally.batch(model.version, scored.seconds, [row.prediction for row in scored.rows])
+        self._log.add(scored.rows)
         return scored.answer
 
     @contextmanager

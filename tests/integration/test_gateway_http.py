@@ -11,11 +11,12 @@ from redis.asyncio import Redis
 from shared import artifact
 from shared.artifact import HistoryEntry
 from shared.clock import utc_now
-from shared.events import Event, Operation, PromotionRequested, ReloadRequested, RollbackRequested
+from shared.events import Event, Operation, PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
 from shared.keys import Keys
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact
 from tests.integration.gateway import MODEL, a_gateway, a_scorer, desire
+from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
 ROW = {"place": "west", "length": 9.7, "weight": 0.95, "grade": "a", "count": 9}
@@ -338,3 +339,17 @@ async def test_metrics_come_in_two_forms(redis_url: str, store: Store) -> None:
     assert summary["total_predictions"] == 2
     assert summary["p50_inference_time"] > 0
     assert summary["std_prediction"] == 0
+
+
+async def test_losing_redis_while_waiting_does_not_take_the_acceptance_back(valkey: ValkeyServer, store: Store) -> None:
+    async with a_gateway(valkey.url, store) as gateway:
+        waiting = asyncio.create_task(gateway.client.post("/admin/retrain?wait=60"))
+
+        async def accepted() -> bool:
+            async with Redis.from_url(valkey.url) as redis:
+                return await redis.exists(Keys().stream(RetrainRequested.stream)) == 1
+
+        await eventually(accepted)
+        valkey.kill()
+        answer = await waiting
+    assert (answer.status_code, "Location" in answer.headers) == (202, True)
