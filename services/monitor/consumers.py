@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from faststream import AckPolicy
@@ -18,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from services.monitor.entries import Entry
 from shared.broker import UNAVAILABLE, ensure_group
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 BATCH = 20  # entries per read: at up to 1,000 rows each, what a dead monitor leaves to others
@@ -82,17 +84,11 @@ class Consumers:
     async def run(self) -> None:
         """Consume for ever."""
         redis: Redis = await self._broker.connect()
-        while True:
-            try:
-                await self._heal(redis)
-                for reader in self._readers:
-                    await self._reclaim(redis, reader)
-            except (RedisError, OSError, TimeoutError) as error:
-                self.consuming = False
-                log.debug("cannot consume now", error=str(error))
-            except Exception:
-                log.exception("the watchdog failed")
-            await asyncio.sleep(CHECK_SECONDS)
+        # Apart, because a handler may wait for long (a log that cannot be written) and healing must not.
+        await asyncio.gather(
+            _forever(lambda: self._watch(redis)),
+            *(_forever(partial(self._reclaim, redis, reader)) for reader in self._readers),
+        )
 
     async def stop(self) -> None:
         """Read no more, and wait for the handlers that are running."""
@@ -115,6 +111,14 @@ class Consumers:
         subscriber(_named(subscription))
         return subscriber
 
+    async def _watch(self, redis: Redis) -> None:
+        try:
+            await self._heal(redis)
+        except BaseException:
+            self.consuming = False
+            raise
+        self.consuming = True
+
     async def _heal(self, redis: Redis) -> None:
         """Start what does not run: at first, after a flush, or when a reader keeps failing."""
         await redis.ping()
@@ -128,7 +132,6 @@ class Consumers:
             await ensure_group(redis, subscription.stream, subscription.group)
             await subscriber.start()
             log.info("consuming", stream=subscription.stream, group=subscription.group)
-        self.consuming = True
 
     async def _reclaim(self, redis: Redis, reader: _Reader) -> None:
         """Take over entries that were pending for too long, our own included, and handle them."""
@@ -149,6 +152,17 @@ class Consumers:
         if found:
             entries = [Entry.of(subscription.stream, entry_id, fields) for entry_id, fields in found]
             await subscription.handle(entries)
+
+
+async def _forever(work: Callable[[], Awaitable[None]]) -> None:
+    for _ in until_cancelled():
+        try:
+            await work()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.debug("cannot consume now", error=str(error))
+        except Exception:
+            log.exception("consuming failed; trying again")
+        await asyncio.sleep(CHECK_SECONDS)
 
 
 def _logger() -> logging.Logger:

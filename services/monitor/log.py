@@ -9,7 +9,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,15 @@ from shared.clock import utc_now
 from shared.events import PredictionsLogged
 from shared.signature import Feature, Signature
 from shared.store import Store
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 SCHEMA_VERSION = "1"
 COLUMNS = ("time", "request_id", "index", "mode", "model_version", "prediction", "latency")
-UNKNOWN = "�unknown"
+UNKNOWN = "<unknown>"
 """Logged for a category that training has not seen: the event carries only that it was unknown."""
+
+FINISHED_KNOWN = 10_000  # entries
 
 Count = Callable[[str, int], None]
 """Told of an outcome and how many rows or files."""
@@ -137,15 +140,17 @@ class PredictionLog:
         self._waiting = _Waiting()
         self._durable: list[str] = []  # written, and not yet acknowledged
         self._held: set[str] = set()  # all entries that are ours to finish: reclaim must not bring them again
+        # Acknowledged lately: a reclaim that was answered before may bring them still.
+        self._finished: dict[str, None] = {}
         self._full, self._written = asyncio.Event(), asyncio.Event()
         self._flushing = asyncio.Lock()
         self._number = count()
 
     async def on_predictions_logged(self, entries: Sequence[Entry]) -> None:
         """Take entries; they are written and acknowledged later. Waits while the buffer is full."""
-        for entry in entries:
-            if entry.id in self._held:
-                continue
+        new = [entry for entry in entries if entry.id not in self._held and entry.id not in self._finished]
+        self._held.update(entry.id for entry in new)
+        for entry in new:
             while self._waiting.rows >= self._buffer_rows:
                 self._written.clear()
                 self._full.set()
@@ -156,7 +161,7 @@ class PredictionLog:
 
     async def run(self) -> None:
         """Write every few seconds, or as soon as enough rows wait."""
-        while True:
+        for _ in until_cancelled():
             try:
                 await asyncio.wait_for(self._full.wait(), self._seconds)
             except TimeoutError:
@@ -173,7 +178,6 @@ class PredictionLog:
             return await self._acknowledge() and written
 
     async def _add(self, entry: Entry) -> None:
-        self._held.add(entry.id)
         try:
             event = await asyncio.to_thread(read_event, PredictionsLogged, entry)
             check_name(event.model_name, event.model_version)
@@ -238,6 +242,9 @@ class PredictionLog:
             return False
         del self._durable[: len(ids)]
         self._held.difference_update(ids)
+        self._finished.update(dict.fromkeys(ids))
+        for oldest in list(islice(self._finished, max(0, len(self._finished) - FINISHED_KNOWN))):
+            del self._finished[oldest]
         return True
 
     def _key(self, model: str, day: str) -> str:

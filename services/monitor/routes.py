@@ -23,7 +23,7 @@ from services.monitor.windows import InvalidWindow, parse_length
 from shared.broker import is_up
 from shared.telemetry import get_logger
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _SLUGS = {404: "not-found", 405: "method-not-allowed"}
 
 log = get_logger(__name__)

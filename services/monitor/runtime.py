@@ -19,6 +19,7 @@ from services.monitor.metrics import Metrics, Snapshot
 from services.monitor.monitor import Monitor, NoModel
 from shared.broker import check_server
 from shared.replica import Replica
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 TRIM_SECONDS = 1.0
@@ -94,7 +95,7 @@ class Runtime:
             log.warning("stopping before everything was finished; another monitor or the next start does it")
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        for _ in until_cancelled():
             try:
                 await work()
             except (RedisError, OSError, NoModel) as error:

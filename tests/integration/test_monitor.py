@@ -223,7 +223,7 @@ async def test_the_log_equals_what_was_sent(monitors: Monitors) -> None:
     expected = []
     for i in range(50):
         decoded = monitors.signature.decode([column[i] for column in event.features])  # type: ignore[misc]
-        unknown = {f.name: "�unknown" for j, f in enumerate(monitors.signature.features) if event.features[j][i] == -1}
+        unknown = {f.name: "<unknown>" for j, f in enumerate(monitors.signature.features) if event.features[j][i] == -1}
         expected.append(
             {
                 "request_id": "r",
@@ -281,6 +281,24 @@ async def test_it_heals_after_the_server_lost_everything(monitors: Monitors) -> 
         stats = await get(client, "/stats")
         assert stats["dropped"][LOGGED] == 10  # answered, and in no figure any more
         await eventually(monitors.settled)
+
+
+async def test_a_store_that_cannot_be_written_stops_neither_counting_nor_healing(monitors: Monitors) -> None:
+    in_the_way = monitors.directory / "state" / "store" / "log"
+    in_the_way.write_text("a file where the directory should be")
+    async with monitors.running(monitor_log_buffer_rows=15, monitor_reclaim_seconds=0.3) as client:
+        await monitors.send(*(monitors.event(10, 10 * n, n + 1) for n in range(4)))
+        await eventually(lambda: _equals(client, 40))
+        await eventually(lambda: _taken_over(monitors))
+        monitors.server.flush()
+        await monitors.send(*(monitors.event(10, 10 * n, n + 1) for n in range(4, 8)))
+        await eventually(lambda: _equals(client, 40))
+        assert (await get(client, "/stats"))["dropped"][LOGGED] == 40
+        in_the_way.unlink()
+        await eventually(monitors.settled)
+    ids = Counter((await monitors.logged())["request_id"].to_pylist())
+    assert set(ids) >= {f"r{i}" for i in range(40, 80)}
+    assert set(ids.values()) == {1}
 
 
 async def test_it_serves_what_it_can_while_redis_is_away_and_goes_on_when_it_is_back(monitors: Monitors) -> None:
@@ -393,6 +411,12 @@ async def _equals(client: httpx.AsyncClient, expected: int) -> bool:
     found = await total(client)
     assert found == expected
     return True
+
+
+async def _taken_over(monitors: Monitors) -> bool:
+    """Whether reclaim has had its turn with entries that the log cannot finish."""
+    waiting: Any = await monitors.redis.xpending_range(monitors.keys.stream(LOGGED), LOG_GROUP, "-", "+", 10)
+    return bool(waiting) and all(entry["times_delivered"] > 1 for entry in waiting)
 
 
 def _features(monitors: Monitors) -> list[tuple[int, Any]]:

@@ -1,0 +1,30 @@
+"""docs/monitoring.md names what there is, and nothing else."""
+
+import re
+
+from services.monitor.metrics import PREFIX
+from services.monitor.settings import MonitorSettings
+from shared.settings import ROOT
+
+PAGE = (ROOT / "docs" / "monitoring.md").read_text()
+CODE = (ROOT / "services" / "monitor" / "metrics.py").read_text()
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = dict(re.findall(r"^\| `TASADOR_(MONITOR_\w+)` \| `([^`]*)`", PAGE, re.MULTILINE))
+    fields = {n: f for n, f in MonitorSettings.model_fields.items() if n.startswith("monitor_")}
+    assert set(documented) == {name.upper() for name in fields}
+    for name, field in fields.items():
+        if field.default != "":
+            assert float(documented[name.upper()]) == field.default if name not in TEXTS else True
+    assert all(documented[name.upper()] == fields[name].default for name in TEXTS)
+
+
+TEXTS = ("monitor_host",)
+
+
+def test_every_metric_is_documented() -> None:
+    documented = set(re.findall(rf"`{PREFIX}_(\w+?)(?:_total)?(?:\{{[\w,]+\}})?`", PAGE))
+    declared = set(re.findall(r'(?:_gauge|_counter)\(\s*"(\w+)"', CODE))
+    declared |= set(re.findall(r'\{PREFIX\}_(\w+)"', CODE))
+    assert documented == declared
