@@ -1,0 +1,125 @@
+"""The whole local stack, started as a user starts it, on ports and a state directory of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil
+from redis import Redis
+
+from shared.settings import ROOT
+from tasador.client import Client
+
+START = 240.0  # seconds: a first training on a busy machine
+STOP = 60.0  # what the design promises
+
+
+class LocalStack:
+    """`tasador up` in the foreground of a process of its own."""
+
+    def __init__(self, directory: Path, **settings: object) -> None:
+        self.state_dir = directory / "state"
+        self._log = directory / "up.log"
+        ports = dict(zip(("gateway_port", "monitor_port", "valkey_port"), _free_ports(3), strict=True))
+        chosen = {"state_dir": self.state_dir, "mlflow_ui": False, **ports, **settings}
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("TASADOR_")}
+        self._environment |= {f"TASADOR_{name.upper()}": str(value) for name, value in chosen.items()}
+        self._launcher: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Return when everything is ready."""
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("wb") as log:
+            self._launcher = subprocess.Popen(
+                [sys.executable, "-m", "tasador", "up"],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.wait(lambda: "Ready after" in self.output(), within=START)
+        return self
+
+    def stop(self) -> int:
+        """Ctrl-C; return the exit code."""
+        assert self._launcher is not None
+        self._launcher.send_signal(signal.SIGINT)
+        return self._launcher.wait(STOP)
+
+    def kill(self) -> None:
+        """Make sure that nothing is left, whatever a test did."""
+        if self._launcher is not None and self._launcher.poll() is None:
+            family = psutil.Process(self._launcher.pid).children(recursive=True)
+            self._launcher.kill()
+            for process in family:
+                process.kill()
+            self._launcher.wait()
+
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def log(self, name: str) -> str:
+        return (self.state_dir / "logs" / f"{name}.log").read_text(errors="replace")
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """stack.json: what runs where."""
+        found: dict[str, Any] = json.loads((self.state_dir / "stack.json").read_text())
+        return found
+
+    def pids(self) -> dict[str, int]:
+        return {process["name"]: process["pid"] for process in self.described["processes"]}
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        os.kill(self.pids()[name], number)
+
+    def client(self) -> Client:
+        return Client(self.described["gateway_url"])
+
+    def redis(self) -> Redis:
+        return Redis.from_url(self.described["redis_url"], decode_responses=True)
+
+    def get(self, service: str, path: str) -> Any:
+        """The JSON of `gateway` or `monitor`."""
+        answer = httpx.get(self.described[f"{service}_url"] + path, headers={"accept": "application/json"})
+        return answer.raise_for_status().json()
+
+    def wait(self, state: Callable[[], bool], within: float = 60.0) -> None:
+        """Return when `state` holds; connections that fail count as not yet."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                if state():
+                    return
+            except (httpx.HTTPError, OSError, KeyError, ValueError) as error:
+                last: object = error
+            else:
+                last = None
+            assert self._launcher is not None
+            if self._launcher.poll() is not None:
+                raise AssertionError(f"the launcher ended with {self._launcher.returncode}:\n{self.output()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {within:g} s (last error: {last!r}):\n{self.output()[-3000:]}")
+            time.sleep(0.05)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
