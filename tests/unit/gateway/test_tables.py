@@ -139,6 +139,8 @@ def test_text_that_is_not_utf8_costs_the_row_where_it_matters() -> None:
     body = csv_of("1.5,2,b,y", "1.5,2,ü,y", "1.5,2,b,y").decode().encode("latin-1")
     assert read(Format.CSV, body).codes() == {1: "malformed"}
     assert not read(Format.CSV, b"note,size,age,kind,zone\n\xfc,1.5,2,b,y\n").errors
+    lines = lines_of([a_row(note="n")] * 3).replace(b'"n"', b'"\xfc"', 2).split(b"\n", 1)[1]
+    assert read(Format.LINES, lines_of([a_row(note="n")]) + lines).codes() == {1: "malformed"}
 
 
 @pytest.mark.parametrize(
