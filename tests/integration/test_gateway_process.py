@@ -48,7 +48,7 @@ async def test_it_announces_itself_predicts_and_ends_in_order(
     tmp_path: Path, redis_url: str, redis: Redis, store: Store
 ) -> None:
     await a_champion(store)
-    with a_process(tmp_path, redis_url, store) as process:
+    with a_process(tmp_path, redis_url, store, gateway_telemetry_seconds=60) as process:  # sent at the end only
         replica = await announced(redis)
         async with httpx.AsyncClient(base_url=replica.address) as client:
             for _ in range(20):
