@@ -16,6 +16,8 @@ from tasador.stack.spawn import Command, signal_group, spawn
 
 _POLL = 0.05
 LINES_SHOWN = 12
+SHOWN_IN_A_ROW = 3
+"""How often the last lines of a process that cannot start are worth showing."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,14 @@ class Child:
 
     def restart(self) -> None:
         """End the process; it comes back at once."""
-        self._restart_asked = True
+        self._restart_asked = self._process is not None
         self.signal(signal.SIGTERM)
 
     def end(self) -> None:
         """Ask the process to end, and do not start it again."""
         self._ending.set()
-        self.state, self.detail = ("stopping" if self._process else "stopped"), ""
+        if self.state != "waiting":
+            self.state, self.detail = ("stopping" if self._process else "stopped"), ""
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -147,7 +150,8 @@ class Child:
         self.last_code = code
         pause = self.backoff.after(lived)
         self.state = "restarting"
-        self.on_death(Death(self.name, pid, code, pause, self.log, logs.tail(self.log, LINES_SHOWN, offset)))
+        shown = LINES_SHOWN if self.failures <= SHOWN_IN_A_ROW else 0
+        self.on_death(Death(self.name, pid, code, pause, self.log, logs.tail(self.log, shown, offset)))
         try:
             await asyncio.wait_for(self._ending.wait(), pause)
         except TimeoutError:

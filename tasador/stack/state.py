@@ -105,9 +105,14 @@ def locked(state_dir: Path) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: with the pid of the holder.
+        Refused: the directory cannot be written.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "lock").open("a+") as file:
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (state_dir / "lock").open("a+")
+    except OSError as error:
+        raise Refused(f"cannot write {state_dir} ({error.strerror}): set TASADOR_STATE_DIR to another place") from error
+    with lock as file:
         if not _lock(file):
             file.seek(0)
             raise AlreadyRunning(state_dir, file.read().strip() or "unknown")

@@ -1,0 +1,65 @@
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasador.stack.refused import Refused
+from tasador.stack.state import (
+    AlreadyRunning,
+    ProcessInfo,
+    StackState,
+    holder,
+    is_same_process,
+    locked,
+    read_state,
+    remove_state,
+    write_state,
+)
+
+
+def a_state(pid: int = 1) -> StackState:
+    return StackState(
+        pid=pid,
+        started_at="2026-01-01T00:00:00+00:00",
+        redis_url="redis://127.0.0.1:6379/0",
+        store_url="file:///s",
+        mlflow_uri="sqlite:///m",
+        model_name="m",
+        gateway_url="http://127.0.0.1:8000",
+        monitor_url="http://127.0.0.1:8001",
+        processes=[ProcessInfo(name="scorer-1", service="scorer", state="ready", pid=7)],
+    )
+
+
+def test_what_was_written_is_read_until_it_is_removed(tmp_path: Path) -> None:
+    write_state(tmp_path, a_state())
+    assert read_state(tmp_path) == a_state()
+    remove_state(tmp_path)
+    assert read_state(tmp_path) is None
+
+
+def test_half_a_file_is_no_state(tmp_path: Path) -> None:
+    (tmp_path / "stack.json").write_text('{"pid": 1')
+    assert read_state(tmp_path) is None
+
+
+def test_a_reused_pid_is_another_process() -> None:
+    me = psutil.Process()
+    assert is_same_process(me.pid, me.create_time())
+    assert not is_same_process(me.pid, me.create_time() - 100)
+
+
+def test_the_lock_names_its_holder_and_goes_with_it(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    with locked(tmp_path):
+        assert holder(tmp_path) == os.getpid()
+        with pytest.raises(AlreadyRunning, match=f"pid {os.getpid()}"), locked(tmp_path):
+            pass
+    assert holder(tmp_path) is None
+
+
+def test_a_place_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="TASADOR_STATE_DIR"), locked(tmp_path / "file" / "state"):
+        pass
