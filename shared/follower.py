@@ -132,12 +132,11 @@ class ModelFollower:
                     await self._follow(desired.champion)
                     if desired.candidate is not None:
                         await self._answer(desired.candidate)
-                self._checked_at = time.monotonic()
             except (RedisError, OSError) as error:
-                self._checked_at = time.monotonic()
                 log.debug("could not finish looking for the desired version", error=str(error))
             except Exception:  # a bug here must not stop a replica that can predict
                 log.exception("could not look for the desired version")
+            self._checked_at = time.monotonic()  # also when it failed: what cannot be reached cannot have told others
 
     async def _desired(self) -> Desired | None:
         try:

@@ -5,8 +5,6 @@ import ctypes
 import signal
 import socket
 import sys
-from collections.abc import Iterable
-from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 
@@ -53,16 +51,3 @@ def stop_event() -> asyncio.Event:
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, event.set)
     return event
-
-
-async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
-    """Cancel tasks, and return when they have ended.
-
-    Cancelling once is not enough: on Python 3.11 `asyncio.wait_for`, with which redis-py writes, loses a cancellation
-    that arrives as its own work ends, and a task that goes on for ever would keep the process alive.
-    """
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=0.2)

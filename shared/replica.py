@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from shared.clock import utc_now
 from shared.keys import Keys
 from shared.settings import CommonSettings
-from shared.tasks import until_cancelled
+from shared.tasks import end, until_cancelled
 from shared.telemetry import get_logger
 
 SERVING = ("gateway", "scorer")
@@ -109,7 +109,7 @@ class Replica:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            self._task.cancel()
+            await end([self._task])
         with suppress(RedisError, OSError):
             await self._redis.delete(self._keys.replica(self.service, self.id))
             await self._redis.srem(self._keys.replicas, self.member)

@@ -5,6 +5,7 @@ signature's order. A number is its value, a category its position in `Feature.ca
 null NaN.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -156,7 +157,8 @@ def _category(feature: Feature) -> Decode:
 
 
 def _described(value: object) -> str:
-    shown = repr(value)
+    """Return a value as JSON writes it, shortened."""
+    shown = json.dumps(value, ensure_ascii=False, default=repr)
     return shown if len(shown) <= 50 else shown[:47] + "…"
 
 

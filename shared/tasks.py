@@ -1,8 +1,7 @@
 """Tasks that run until they are cancelled."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -19,8 +18,13 @@ def until_cancelled() -> Iterator[None]:
         yield
 
 
-async def cancelled(task: "asyncio.Task[Any]") -> None:
-    """Cancel a task and return when it has ended, whatever it ended with."""
-    task.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await task
+async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Cancel tasks, and return when they have ended.
+
+    Cancelling once is not enough, for the reason above; `until_cancelled` helps where a TaskGroup does the cancelling.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.2)

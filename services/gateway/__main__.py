@@ -23,10 +23,11 @@ from services.gateway.watch import Watch
 from shared.broker import connect
 from shared.follower import ModelFollower
 from shared.keys import Keys
-from shared.process import AddressInUse, address_of, end, listen, stop_event
+from shared.process import AddressInUse, address_of, listen, stop_event
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
+from shared.tasks import end
 from shared.telemetry import configure_logging, get_logger
 
 LAST_EVENTS_SECONDS = 2.0  # to send the last telemetry, and

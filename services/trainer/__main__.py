@@ -26,7 +26,7 @@ from shared.process import AddressInUse, address_of, listen, stop_event
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
-from shared.tasks import until_cancelled
+from shared.tasks import end, until_cancelled
 from shared.telemetry import configure_logging, get_logger
 
 log = get_logger(__name__)
@@ -82,8 +82,8 @@ async def serve(settings: TrainerSettings) -> int:
                 work = tasks.create_task(_lead(settings, trainer))
                 await stop.wait()
                 log.info("stopping")
-                work.cancel()
                 server.should_exit = True
+                await end([work])
                 await http
     return 0
 

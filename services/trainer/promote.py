@@ -9,7 +9,7 @@ Whatever dies in between: before the decision the promotion is aborted at the tr
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 from uuid import uuid4
@@ -300,24 +300,10 @@ class Promoter:
             return None
 
     async def _previous(self) -> str:
-        served = served_versions(await artifact.read_history(self._store, self._name))
+        served = artifact.served_versions(await artifact.read_history(self._store, self._name))
         if len(served) < 2:
             raise PromotionRefused("there is no earlier version to go back to")
         return served[-2]
-
-
-def served_versions(history: Sequence[HistoryEntry]) -> list[str]:
-    """Return the versions to go back through, oldest first, the champion last.
-
-    A rollback drops what it went back from, so that rolling back twice goes back two versions.
-    """
-    served: list[str] = []
-    for entry in history:
-        if entry.action == "rolled_back" and entry.version in served:
-            del served[served.index(entry.version) :]
-        if entry.action != "aborted":
-            served.append(entry.version)
-    return served
 
 
 async def wait_converged(redis: Redis, names: keys.Keys, epoch: int, patience: float) -> list[str]:

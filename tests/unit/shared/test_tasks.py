@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from shared.tasks import cancelled, until_cancelled
+from shared.tasks import end, until_cancelled
 
 
 async def test_a_loop_ends_although_a_library_swallowed_its_cancellation() -> None:
@@ -18,7 +18,7 @@ async def test_a_loop_ends_although_a_library_swallowed_its_cancellation() -> No
 
     task = asyncio.create_task(loop())
     await waiting.wait()
-    await cancelled(task)
+    await end([task])
     assert task.cancelled()
 
 
@@ -28,6 +28,6 @@ async def test_a_task_that_failed_is_only_ended() -> None:
 
     task = asyncio.create_task(fail())
     await asyncio.sleep(0)
-    await cancelled(task)
+    await end([task])
     with pytest.raises(ValueError, match="seen elsewhere"):
         task.result()
