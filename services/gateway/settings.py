@@ -40,8 +40,8 @@ class GatewaySettings(CommonSettings):
     gateway_max_document_bytes: PositiveInt = Field(
         16_777_216, description="Largest JSON document of a job: it is held in memory, unlike all other formats."
     )
-    gateway_max_row_group_bytes: PositiveInt = Field(
-        134_217_728, description="Largest row group of a Parquet file, decoded, of the columns that the model reads."
+    gateway_max_record_batch_bytes: PositiveInt = Field(
+        134_217_728, description="Largest record batch of an Arrow stream, decoded: it is held in memory."
     )
     gateway_max_uploads: PositiveInt = Field(
         32, description="Jobs being received at once; the next one gets 503. Bounds what they take of the disk."

@@ -62,7 +62,7 @@ class Submission:
         self._idempotency = idempotency
         self._uploads = 0
         self._parsers = asyncio.Semaphore(PARSERS)
-        self._limits = TableLimits(settings.gateway_max_document_bytes, settings.gateway_max_row_group_bytes)
+        self._limits = TableLimits(settings.gateway_max_document_bytes, settings.gateway_max_record_batch_bytes)
 
     async def submit(self, upload: Upload) -> JobStatus:
         """Return the accepted job, or the one that was accepted before under the same idempotency key.

@@ -6,13 +6,15 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.gateway.tables.block import Block, NotATable, TableTooLarge
+from services.gateway.tables.arrow_messages import check_messages
+from services.gateway.tables.block import Block, NotATable
 from services.gateway.tables.columns import ColumnEncoder, check_type, normalised, select
 from services.gateway.tables.header import check_names
 from shared.signature import Signature
 
 _ROWS = 16_384  # encoded at once
-_BROKEN = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, pa.ArrowTypeError, OSError, EOFError)
+_BUFFER_BYTES = 1 << 16  # per column; without, pyarrow reads the column of a whole row group
+_BROKEN = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError)
 
 
 class _Columnar:
@@ -33,19 +35,17 @@ class _Columnar:
 
 
 class ParquetTable(_Columnar):
-    """Args:
-    max_group_bytes: a row group whose needed columns are larger, decoded, is refused: it is read as a whole.
-    """
+    """A Parquet file, read in pages: how large its row groups are does not matter."""
 
-    def __init__(self, file: BinaryIO, signature: Signature, *, max_group_bytes: int, by_rows: bool = False) -> None:
+    def __init__(self, file: BinaryIO, signature: Signature, *, by_rows: bool = False) -> None:
         try:
-            self._file = pq.ParquetFile(file)
+            self._file = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES)
             schema = self._file.schema_arrow
+            names = schema.names
         except _BROKEN as error:
             raise NotATable(f"this is no Parquet file: {error}") from None
         super().__init__(schema, signature, by_rows=by_rows)
-        self._names = select(schema.names, signature)
-        _check_groups(self._file.metadata, frozenset(self._names), max_group_bytes)
+        self._names = select(names, signature)
 
     def blocks(self) -> Iterator[Block]:
         try:
@@ -58,13 +58,15 @@ class ParquetTable(_Columnar):
 class ArrowTable(_Columnar):
     """An Arrow IPC stream. Nothing in it is trusted: offsets and texts are checked before they are used."""
 
-    def __init__(self, file: BinaryIO, signature: Signature, *, by_rows: bool = False) -> None:
+    def __init__(self, file: BinaryIO, signature: Signature, *, max_batch_bytes: int, by_rows: bool = False) -> None:
+        check_messages(file, max_batch_bytes)
         try:
             self._stream = pa.ipc.open_stream(file)
+            names = self._stream.schema.names
         except _BROKEN as error:
             raise NotATable(f"this is no Arrow stream: {error}") from None
         super().__init__(self._stream.schema, signature, by_rows=by_rows)
-        self._names = select(self._stream.schema.names, signature)
+        self._names = select(names, signature)
 
     def blocks(self) -> Iterator[Block]:
         try:
@@ -75,12 +77,3 @@ class ArrowTable(_Columnar):
                     yield self._block(needed.slice(start, _ROWS))
         except _BROKEN as error:
             raise NotATable(f"the Arrow stream is broken: {error}") from None
-
-
-def _check_groups(metadata: Any, names: frozenset[str], limit: int) -> None:
-    for position in range(metadata.num_row_groups):
-        group = metadata.row_group(position)
-        columns = [group.column(i) for i in range(group.num_columns)]
-        size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in names)
-        if size > limit:
-            raise TableTooLarge(f"row group {position} needs {size} bytes, more than {limit}; write smaller row groups")

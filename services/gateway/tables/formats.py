@@ -43,7 +43,7 @@ class TableLimits:
     """Bytes that a format may need in memory at once."""
 
     document: int
-    row_group: int
+    record_batch: int
 
 
 def open_table(
@@ -71,5 +71,5 @@ def open_table(
     from services.gateway.tables.arrow_tables import ArrowTable, ParquetTable  # noqa: PLC0415
 
     if kind is Format.PARQUET:
-        return ParquetTable(file, signature, max_group_bytes=limits.row_group, by_rows=by_rows)
-    return ArrowTable(file, signature, by_rows=by_rows)
+        return ParquetTable(file, signature, by_rows=by_rows)
+    return ArrowTable(file, signature, max_batch_bytes=limits.record_batch, by_rows=by_rows)

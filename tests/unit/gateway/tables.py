@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from services.gateway.tables import Format, TableLimits, open_table
 from shared.signature import Feature, FieldError, Signature, Target
 
-LIMITS = TableLimits(document=1 << 20, row_group=1 << 20)
+LIMITS = TableLimits(document=1 << 20, record_batch=1 << 20)
 
 
 def a_signature() -> Signature:
@@ -78,10 +78,10 @@ def parquet_of(columns: Mapping[str, Any], **options: Any) -> bytes:
     return sink.getvalue()
 
 
-def arrow_of(columns: Mapping[str, Any]) -> bytes:
+def arrow_of(columns: Mapping[str, Any], compression: str | None = None, max_chunksize: int | None = 7) -> bytes:
     sink = pa.BufferOutputStream()
     table = pa.table(dict(columns))
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=7)
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table, max_chunksize=max_chunksize)
     data: bytes = sink.getvalue().to_pybytes()
     return data

@@ -1,10 +1,13 @@
 """What becomes of each kind of table: which rows are scored, which are in error, and which tables are refused."""
 
 import io
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.gateway.tables import (
     ColumnsMissing,
@@ -12,6 +15,7 @@ from services.gateway.tables import (
     Format,
     NotATable,
     NotInstances,
+    TableRefused,
     TableTooLarge,
     format_of,
     open_table,
@@ -197,8 +201,29 @@ def test_a_document_of_another_shape_is_refused(body: bytes) -> None:
 def test_what_would_not_fit_into_memory_is_refused() -> None:
     with pytest.raises(TableTooLarge, match="JSON lines"):
         read(Format.JSON, b'{"instances":[' + b" " * LIMITS.document + b"]}")
-    with pytest.raises(TableTooLarge, match="row group 0"):
-        read(Format.PARQUET, parquet_of(columns_of(300_000, size=np.arange(300_000.0)), use_dictionary=False))
+
+
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+def test_an_arrow_batch_that_would_not_fit_into_memory_is_refused_before_it_is_read(compression: str | None) -> None:
+    for name, values in (("size", np.zeros(200_000)), ("zone", pa.array(["x" * 2_000_000]).dictionary_encode())):
+        columns = columns_of(len(values)) | {name: values}
+        body = arrow_of(columns, compression=compression, max_chunksize=None)
+        with pytest.raises(TableTooLarge, match="record batch"):
+            read(Format.ARROW, body)
+    good = arrow_of(columns_of(5000), compression=compression, max_chunksize=None)
+    assert read(Format.ARROW, good).x.tolist() == [EXPECTED] * 5000
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [(Format.ARROW, arrow_of(columns_of(3), compression="lz4")), (Format.PARQUET, parquet_of(columns_of(3)))],
+)
+@settings(deadline=None, derandomize=True)  # what pyarrow does not survive must not come and go
+@given(place=st.floats(0, 1), damage=st.binary(min_size=1, max_size=8))
+def test_a_damaged_file_is_refused_or_read(kind: Format, body: bytes, place: float, damage: bytes) -> None:
+    position = int(place * len(body))
+    with suppress(TableRefused):
+        read(kind, body[:position] + damage + body[position + len(damage) :])
 
 
 def test_garbage_is_given_up_early() -> None:
