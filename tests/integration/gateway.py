@@ -14,9 +14,9 @@ from services.gateway.app import Parts, create_app
 from services.gateway.settings import GatewaySettings
 from shared.broker import connect
 from shared.follower import ModelFollower
-from shared.process import end
 from shared.replica import Replica
 from shared.store import Store
+from shared.tasks import end
 from tests.waiting import eventually
 
 MODEL = "model"
