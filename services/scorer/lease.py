@@ -9,6 +9,8 @@ from redis.exceptions import RedisError
 from shared.scripts import Held, JobQueue
 from shared.telemetry import get_logger
 
+RETRY_SECONDS = 0.3
+
 log = get_logger(__name__)
 
 
@@ -53,12 +55,15 @@ class ChunkLease:
             await asyncio.wait({doing, renewing})
 
     async def _renew_until_lost(self) -> None:
+        pause = self._every
         while True:
-            await asyncio.sleep(self._every)
+            await asyncio.sleep(pause)
             if self._settling:
                 return
             try:
                 if not await self._queue.renew(self._held):
                     return
+                pause = self._every
             except (RedisError, OSError) as error:
+                pause = min(RETRY_SECONDS, self._every)  # the lease is ageing
                 log.debug("could not renew a lease", job_id=self._held.job, chunk=self._held.chunk, error=str(error))

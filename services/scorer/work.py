@@ -51,18 +51,17 @@ class Worker:
 
         async def work() -> None:
             async with turn:
-                self._count(await self._begin(held, lease))
+                self._count(await self._begin(held, lease), held)
 
         with self._metrics.holding():
             try:
                 await lease.keep(work)
             except LeaseLost:
-                log.warning("lost a lease: another scorer has the chunk", job_id=held.job, chunk=held.chunk)
-                self._count("lost")
+                self._count("lost", held)
             except Exception:
                 # Ours to mend: it stays pending and is tried again, until it has been tried too often.
                 log.exception("could not do what an entry asks for", job_id=held.job, chunk=held.chunk)
-                self._count("error")
+                self._count("error", held)
 
     async def _begin(self, held: Held, lease: ChunkLease) -> str:
         begun = await until_answered(lambda: self._queue.begin(held))
@@ -90,5 +89,7 @@ class Worker:
         await until_answered(lambda: self._queue.begin(held))  # the job having ended, this drops the entry
         return "failed"
 
-    def _count(self, outcome: str) -> None:
+    def _count(self, outcome: str, held: Held) -> None:
         self._metrics.chunks.labels(outcome).inc()
+        if outcome == "lost":
+            log.warning("lost a lease: another scorer has the chunk", job_id=held.job, chunk=held.chunk)

@@ -166,12 +166,16 @@ async def test_nobody_takes_over_right_after_an_outage(
     redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer
 ) -> None:
     """An outage longer than the lease ages every lease; the holders live, and keep their chunks."""
-    scorers = [fleet.start(scorer_max_rows_per_second=20) for _ in range(2)]
-    await ready(redis, 2)
+    scorers = [fleet.start(scorer_max_rows_per_second=15) for _ in range(3)]
+    await ready(redis, 3)
     x = jobs.rows(200)
-    spec = await jobs.submit(x, 100)  # each holds one chunk for five seconds
-    for scorer in scorers:
-        await is_working(redis, jobs, scorer)
+    spec = await jobs.submit(x, 100)  # two hold a chunk for seven seconds, one has time to take over
+
+    async def both_in_work() -> bool:
+        pending = await redis.xpending(jobs.queue.keys.chunks, "scorers")
+        return bool(pending["pending"] == 2)
+
+    await eventually(both_in_work)
     valkey.kill()
 
     async def noticed() -> bool:
@@ -182,7 +186,7 @@ async def test_nobody_takes_over_right_after_an_outage(
     valkey.start()
     await reached(jobs, spec, "completed")
     await jobs.assert_complete(spec, x)
-    assert [scorer.lines("taking over from a silent scorer") for scorer in scorers] == [0, 0]
+    assert [scorer.lines("taking over from a silent scorer") for scorer in scorers] == [0, 0, 0]
 
 
 async def test_jobs_survive_the_loss_of_redis(redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer) -> None:
