@@ -19,7 +19,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from services.monitor.entries import Entry
 from shared.broker import UNAVAILABLE, ensure_group
-from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 BATCH = 20  # entries per read: at up to 1,000 rows each, what a dead monitor leaves to others
@@ -155,7 +154,7 @@ class Consumers:
 
 
 async def _forever(work: Callable[[], Awaitable[None]]) -> None:
-    for _ in until_cancelled():
+    while True:
         try:
             await work()
         except (RedisError, OSError, TimeoutError) as error:

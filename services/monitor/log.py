@@ -26,7 +26,6 @@ from shared.clock import utc_now
 from shared.events import PredictionsLogged
 from shared.signature import Feature, Signature
 from shared.store import Store
-from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 SCHEMA_VERSION = "1"
@@ -161,7 +160,7 @@ class PredictionLog:
 
     async def run(self) -> None:
         """Write every few seconds, or as soon as enough rows wait."""
-        for _ in until_cancelled():
+        while True:
             try:
                 await asyncio.wait_for(self._full.wait(), self._seconds)
             except TimeoutError:

@@ -19,7 +19,6 @@ from services.monitor.metrics import Metrics, Snapshot
 from services.monitor.monitor import Monitor, NoModel
 from shared.broker import check_server
 from shared.replica import Replica
-from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 TRIM_SECONDS = 1.0
@@ -83,9 +82,12 @@ class Runtime:
             return found
 
     async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Again and again: redis-py swallows a cancellation now and then, and the task would go on to its next pause.
+        left = set(tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=0.5)
         try:
             async with asyncio.timeout(self.drain.total_seconds()):
                 await self.consumers.stop()
@@ -95,7 +97,7 @@ class Runtime:
             log.warning("stopping before everything was finished; another monitor or the next start does it")
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        for _ in until_cancelled():
+        while True:
             try:
                 await work()
             except (RedisError, OSError, NoModel) as error:
