@@ -96,6 +96,7 @@ def listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((host, port))
+    listening.listen()  # else a second process could still take the same port
     return listening
 
 
