@@ -245,6 +245,16 @@ async def test_a_commit_tops_up_to_the_window_of_now(redis: Redis, scorer: Score
     assert await redis.xlen(keys.chunks) == 5, "a smaller window takes nothing back"
 
 
+async def test_a_small_job_does_not_wait_for_a_large_one(scorer: Scorer, queue: JobQueue) -> None:
+    await submitted(queue, rows=200_000)
+    small = await submitted(queue, rows=500)
+    served = 0
+    while (await queue.status(small.id)).left:  # type: ignore[union-attr]
+        await scorer.commit(await taken(scorer))
+        served += 1
+    assert served <= 14, "first in, first out would be 2,005"
+
+
 async def test_the_last_commit_asks_for_finalisation_and_finish_completes(
     redis: Redis, scorer: Scorer, queue: JobQueue, keys: Keys
 ) -> None:
