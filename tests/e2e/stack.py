@@ -28,7 +28,7 @@ class LocalStack:
     def __init__(self, directory: Path, **settings: object) -> None:
         self.state_dir = directory / "state"
         self._log = directory / "up.log"
-        ports = dict(zip(("gateway_port", "monitor_port", "valkey_port"), _free_ports(3), strict=True))
+        ports = dict(zip(("gateway_port", "monitor_port", "valkey_port"), free_ports(3), strict=True))
         chosen = {"state_dir": self.state_dir, "mlflow_ui": False, **ports, **settings}
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("TASADOR_")}
         self._environment |= {f"TASADOR_{name.upper()}": str(value) for name, value in chosen.items()}
@@ -113,7 +113,7 @@ class LocalStack:
             time.sleep(0.05)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago, all different."""
     probes = [socket.socket() for _ in range(count)]
     try:

@@ -1,0 +1,46 @@
+"""A closed-loop client on one keep-alive connection: cheap enough not to measure itself."""
+
+import json
+import socket
+import time
+from collections.abc import Sequence
+from urllib.parse import urlparse
+
+
+def requests(url: str, path: str, rows: Sequence[dict[str, object]]) -> list[bytes]:
+    """Return one encoded POST per row."""
+    found = urlparse(url)
+    encoded = []
+    for row in rows:
+        body = json.dumps(row).encode()
+        head = f"POST {path} HTTP/1.1\r\nhost: {found.netloc}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        encoded.append(head.encode() + body)
+    return encoded
+
+
+def latencies(url: str, encoded: Sequence[bytes], seconds: float) -> list[float]:
+    """Send the requests in turn for so long, one at a time; return the seconds each took. A non-200 is an error."""
+    found = urlparse(url)
+    taken: list[float] = []
+    with socket.create_connection((found.hostname or "", found.port or 80)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        end = time.perf_counter() + seconds
+        while (start := time.perf_counter()) < end:
+            connection.sendall(encoded[len(taken) % len(encoded)])
+            _read_answer(connection)
+            taken.append(time.perf_counter() - start)
+    return taken
+
+
+def _read_answer(connection: socket.socket) -> None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    if b" 200 " not in head.split(b"\r\n", 1)[0]:
+        raise RuntimeError(f"unexpected answer: {data[:500]!r}")
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    while len(body) < length:
+        body += connection.recv(65536)

@@ -1,0 +1,134 @@
+"""The measurements. Each returns a table; figures that are compared come from alternated rounds of one run."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+from rich.table import Table
+
+from benchmarks.load import latencies, requests
+from services.trainer.registry import tracking
+from shared.settings import ROOT
+from tests.e2e.stack import LocalStack, free_ports
+
+ROUNDS = 5
+SECONDS = 1.0
+JOB_ROWS = 200_000
+
+
+def rows(count: int, seed: int = 0) -> pd.DataFrame:
+    """Rows of the example data with noise: varying rows, as branches and caches matter."""
+    data = pd.read_csv(ROOT / "data" / "boston.csv").drop(columns="MEDV").astype(float)
+    rng = np.random.default_rng(seed)
+    picked = data.iloc[rng.integers(0, len(data), count)].reset_index(drop=True)
+    return (picked * (1 + 0.02 * rng.standard_normal(picked.shape))).round(5)
+
+
+def single(stack: LocalStack) -> Table:
+    """One client, one row at a time: Tasador with everything switched on beside a constant answer."""
+    bodies = rows(200).to_dict("records")
+    with _bare() as bare:
+        servers = {"bare uvicorn, constant answer": bare, "Tasador /predict": stack.described["gateway_url"]}
+        taken: dict[str, list[list[float]]] = {name: [] for name in servers}
+        for _ in range(ROUNDS + 1):
+            for name, url in servers.items():
+                taken[name].append(latencies(url, requests(url, "/predict", bodies), SECONDS))  # type: ignore[arg-type]
+    table = _table("single row over HTTP, concurrency 1", "server", "p50 ms", "p99 ms", "p50 min-max", "requests/s")
+    for name, rounds in taken.items():
+        measured = rounds[1:]  # the first warms up
+        medians = [statistics.median(found) * 1e3 for found in measured]
+        p99 = statistics.median(float(np.quantile(found, 0.99)) * 1e3 for found in measured)
+        rate = statistics.median(len(found) / SECONDS for found in measured)
+        spread = f"{min(medians):.3f}-{max(medians):.3f}"
+        table.add_row(name, f"{statistics.median(medians):.3f}", f"{p99:.3f}", spread, f"{rate:,.0f}")
+    return table
+
+
+def engine(stack: LocalStack) -> Table:
+    """The engine beside scikit-learn's own predict, in one process, without HTTP."""
+    version = stack.get("gateway", "/model/info")["version"]
+    with tracking(f"sqlite:///{stack.state_dir / 'mlflow' / 'mlflow.db'}") as mlflow:
+        pipeline = mlflow.sklearn.load_model(f"models:/boston-housing/{version}")
+    from shared.engine import OnnxRuntimeEngine  # noqa: PLC0415
+
+    onnx = (stack.state_dir / "store" / "models" / "boston-housing" / version / "model.onnx").read_bytes()
+    runner = OnnxRuntimeEngine(onnx)
+    frame = rows(10_000)
+    x = np.ascontiguousarray(frame.to_numpy())
+    table = _table(
+        f"engine beside scikit-learn ({pipeline[-1].__class__.__name__})", "engine", "1 row µs", "10,000 rows ms"
+    )
+    for name, one, bulk in (
+        ("scikit-learn", lambda i: pipeline.predict(frame.iloc[i : i + 1]), lambda: pipeline.predict(frame)),
+        ("onnxruntime", lambda i: runner.run(x[i : i + 1]), lambda: runner.run(x)),
+    ):
+        singles = _median_time([lambda i=i, one=one: one(i) for i in range(100)])  # type: ignore[misc]
+        table.add_row(name, f"{singles * 1e6:,.1f}", f"{_median_time([bulk] * ROUNDS) * 1e3:,.1f}")
+    return table
+
+
+def batch(stack: LocalStack) -> Table:
+    """`/predict/batch`, and a job from CSV on disk to results on disk with two scorers."""
+    table = _table("many rows", "what", "rows", "seconds", "rows/s")
+    body = {"instances": rows(1000).to_dict("records")}
+    with httpx.Client(base_url=stack.described["gateway_url"], timeout=60) as http:
+        seconds = _median_time([lambda: http.post("/predict/batch", json=body).raise_for_status()] * 20)
+    table.add_row("/predict/batch, client's JSON included", "1,000", f"{seconds:.4f}", f"{1000 / seconds:,.0f}")
+    with tempfile.TemporaryDirectory() as directory, stack.client() as client:
+        path = Path(directory) / "rows.csv"
+        rows(JOB_ROWS).to_csv(path, index=False)
+        taken = []
+        for _ in range(3):
+            start = time.perf_counter()
+            client.save_results(client.wait(client.submit(path).id).id, Path(directory) / "results.csv")
+            taken.append(time.perf_counter() - start)
+    seconds = statistics.median(taken)
+    table.add_row("job, CSV to CSV, 2 scorers", f"{JOB_ROWS:,}", f"{seconds:.2f}", f"{JOB_ROWS / seconds:,.0f}")
+    return table
+
+
+SECTIONS: dict[str, Callable[[LocalStack], Table]] = {"single": single, "engine": engine, "batch": batch}
+
+
+def _median_time(calls: list[Callable[[], object]]) -> float:
+    taken = []
+    for call in calls:
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="left" if column == columns[0] else "right")
+    return table
+
+
+@contextmanager
+def _bare() -> Iterator[str]:
+    port = free_ports(1)[0]
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.bare", str(port)], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                httpx.post(f"http://127.0.0.1:{port}/", content=b"")
+                break
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
