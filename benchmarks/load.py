@@ -13,8 +13,9 @@ def requests(url: str, path: str, rows: Sequence[dict[str, object]]) -> list[byt
     encoded = []
     for row in rows:
         body = json.dumps(row).encode()
-        head = f"POST {path} HTTP/1.1\r\nhost: {found.netloc}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        encoded.append(head.encode() + body)
+        head = [f"POST {path} HTTP/1.1", f"host: {found.netloc}", "content-type: application/json"]
+        head.append(f"content-length: {len(body)}\r\n\r\n")
+        encoded.append("\r\n".join(head).encode() + body)
     return encoded
 
 
@@ -39,8 +40,7 @@ def _read_answer(connection: socket.socket) -> None:
     head, _, body = data.partition(b"\r\n\r\n")
     if b" 200 " not in head.split(b"\r\n", 1)[0]:
         raise RuntimeError(f"unexpected answer: {data[:500]!r}")
-    length = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
+    fields = (line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:])
+    length = next(int(value) for name, value in fields if name == b"content-length")
     while len(body) < length:
         body += connection.recv(65536)

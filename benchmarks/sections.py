@@ -34,13 +34,13 @@ def rows(count: int, seed: int = 0) -> pd.DataFrame:
 
 def single(stack: LocalStack) -> Table:
     """One client, one row at a time: Tasador with everything switched on beside a constant answer."""
-    bodies = rows(200).to_dict("records")
+    bodies = [{str(name): value for name, value in row.items()} for row in rows(200).to_dict("records")]
     with _bare() as bare:
         servers = {"bare uvicorn, constant answer": bare, "Tasador /predict": stack.described["gateway_url"]}
         taken: dict[str, list[list[float]]] = {name: [] for name in servers}
         for _ in range(ROUNDS + 1):
             for name, url in servers.items():
-                taken[name].append(latencies(url, requests(url, "/predict", bodies), SECONDS))  # type: ignore[arg-type]
+                taken[name].append(latencies(url, requests(url, "/predict", bodies), SECONDS))
     table = _table("single row over HTTP, concurrency 1", "server", "p50 ms", "p99 ms", "p50 min-max", "requests/s")
     for name, rounds in taken.items():
         measured = rounds[1:]  # the first warms up
@@ -63,9 +63,8 @@ def engine(stack: LocalStack) -> Table:
     runner = OnnxRuntimeEngine(onnx)
     frame = rows(10_000)
     x = np.ascontiguousarray(frame.to_numpy())
-    table = _table(
-        f"engine beside scikit-learn ({pipeline[-1].__class__.__name__})", "engine", "1 row µs", "10,000 rows ms"
-    )
+    estimator = type(pipeline[-1]).__name__
+    table = _table(f"engine beside scikit-learn ({estimator})", "engine", "1 row µs", "10,000 rows ms")
     for name, one, bulk in (
         ("scikit-learn", lambda i: pipeline.predict(frame.iloc[i : i + 1]), lambda: pipeline.predict(frame)),
         ("onnxruntime", lambda i: runner.run(x[i : i + 1]), lambda: runner.run(x)),

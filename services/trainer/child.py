@@ -11,8 +11,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from services.trainer.settings import TrainerSettings
 from shared.params import load_params
 from shared.process import die_with_parent
+from shared.telemetry import configure_logging
 
 
 class TrainingJob(BaseModel):
@@ -50,6 +52,7 @@ def main() -> int:
         output.write(line.model_dump_json() + "\n")
 
     job = TrainingJob.model_validate(json.load(sys.stdin))
+    configure_logging("trainer", TrainerSettings.load())
     try:
         from services.trainer.training import train  # noqa: PLC0415 - seconds of imports, inside the try
 
