@@ -158,7 +158,10 @@ def _category(feature: Feature) -> Decode:
 
 def _described(value: object) -> str:
     """Return a value as JSON writes it, shortened."""
-    shown = json.dumps(value, ensure_ascii=False, default=repr)
+    try:
+        shown = json.dumps(value, ensure_ascii=False, default=repr)
+    except RecursionError:  # nested so deeply that it could just be read
+        return "a deeply nested value"
     return shown if len(shown) <= 50 else shown[:47] + "…"
 
 

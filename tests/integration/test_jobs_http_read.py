@@ -180,7 +180,7 @@ async def finished(gate: Gateway, hand: HandScorer) -> dict[str, Any]:
 EXPECTED = expected(25)
 EXPECTED[3] = {
     "index": 3,
-    "error": {"field": "count", "code": "not_a_number", "detail": "expected a number, got 'x'"},
+    "error": {"field": "count", "code": "not_a_number", "detail": 'expected a number, got "x"'},
 }
 EXPECTED[11] = {"index": 11, "error": {"field": "", "code": "malformed", "detail": "expected 5 fields, found 2"}}
 

@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from services.gateway.tables import Block, EmptyTable, TableTooLarge
+from services.gateway.tables.block import sayable
 from shared.chunks import Chunk, RowError, encode_chunk
 
 
@@ -47,7 +48,8 @@ class _Writer:
         self._errors: list[RowError] = []
 
     def add(self, block: Block) -> None:
-        self._errors += [RowError(self.rows + row, e.field, e.code, e.detail) for row, e in block.errors]
+        # A detail may quote a caller's text, and JSON can spell lone surrogates, which UTF-8 cannot.
+        self._errors += [RowError(self.rows + row, e.field, e.code, sayable(e.detail)) for row, e in block.errors]
         taken = 0
         while taken < len(block.x):
             room = self._chunk_rows - (self.rows - self._start)

@@ -90,5 +90,10 @@ def nothing(rows: int, features: int) -> NDArray[np.float64]:
 
 
 def listable(name: str) -> str:
-    """Return a caller's column name as it is listed: bounded, and sayable in UTF-8."""
-    return name[:200].encode("utf-8", "replace").decode()
+    """Return a caller's column name as it is listed."""
+    return sayable(name[:200])
+
+
+def sayable(text: str) -> str:
+    """Return a text that UTF-8 can say."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -52,6 +52,13 @@ def test_chunks_hold_the_rows_of_the_blocks_in_order(
     assert all(c.start <= e.index < c.start + c.rows for c in chunks for e in c.errors)
 
 
+def test_errors_may_quote_what_utf8_cannot_say(tmp_path: Path) -> None:
+    block = Block(np.zeros((1, 2)), [(0, FieldError("f", "wrong_type", "expected a number, got \ud800"))])
+    with spool_file(tmp_path) as file:
+        write_chunks([block], file, chunk_rows=4, max_rows=10)
+        assert decode_chunk(path_of(file).read_bytes()).errors[0].detail == "expected a number, got ?"
+
+
 def test_too_many_rows_are_noticed_on_the_way(tmp_path: Path) -> None:
     with spool_file(tmp_path) as file, pytest.raises(TableTooLarge, match="10 rows"):
         write_chunks((a_block(0, 6, set()) for _ in range(1000)), file, chunk_rows=4, max_rows=10)

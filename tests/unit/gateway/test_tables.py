@@ -113,6 +113,14 @@ def test_a_bad_json_line_costs_itself_only() -> None:
     assert "line 5, column 10" in dict(found.errors)[4].detail
 
 
+def test_a_value_that_can_hardly_be_read_costs_its_row_only() -> None:
+    nested = [b'{"size":%s1%s,"zone":"x"}' % (b"[" * depth, b"]" * depth) for depth in (10, 900, 980, 985, 990, 995)]
+    nested += [b'{"size":%s1%s,"zone":"x"}' % (b"[" * depth, b"]" * depth) for depth in (1000, 100_000)]
+    found = read(Format.LINES, b"\n".join([*nested, *[lines_of([a_row()])]]))
+    assert len(found.errors) == len(nested)
+    assert set(found.codes().values()) == {"wrong_type", "malformed"}
+
+
 def test_a_bad_value_in_columns_costs_its_row_only() -> None:
     body = parquet_of(columns_of(3, size=[1.5, NAN, None], kind=["b", None, "?"]))
     found = read(Format.PARQUET, body)
