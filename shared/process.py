@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 
+BACKLOG = 2048  # connections waiting to be accepted
 _PR_SET_PDEATHSIG = 1
 
 
@@ -20,7 +21,9 @@ def die_with_parent(sig: int = signal.SIGTERM) -> None:
 
 
 def listen(host: str, port: int, variable: str) -> socket.socket:
-    """Return a bound socket; port 0 takes a free one.
+    """Return a listening socket; port 0 takes a free one.
+
+    It listens at once, so that nobody else can take the port, and early clients wait instead of being refused.
 
     Raises:
         AddressInUse: naming the variable that chooses another port.
@@ -30,6 +33,7 @@ def listen(host: str, port: int, variable: str) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         raise AddressInUse(
@@ -51,3 +55,11 @@ def stop_event() -> asyncio.Event:
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, event.set)
     return event
+
+
+def without_pandas() -> None:
+    """Keep pyarrow from importing pandas where it happens to be installed: seconds, and a hundred megabytes.
+
+    pyarrow looks for it when it first makes an array, to recognise its types; serving never has any.
+    """
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type] # an import of it now fails at once

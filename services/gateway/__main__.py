@@ -23,7 +23,7 @@ from services.gateway.watch import Watch
 from shared.broker import connect
 from shared.follower import ModelFollower
 from shared.keys import Keys
-from shared.process import AddressInUse, address_of, listen, stop_event
+from shared.process import AddressInUse, address_of, listen, stop_event, without_pandas
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
@@ -127,12 +127,12 @@ def _server_config(app: object, settings: GatewaySettings) -> uvicorn.Config:
 
 
 def main() -> int:
+    without_pandas()
     try:
         settings = GatewaySettings.load()
         configure_logging("gateway", settings)
         sys.setswitchinterval(SWITCH_SECONDS)
         with listen(settings.gateway_host, settings.gateway_port, "TASADOR_GATEWAY_PORT") as bound:
-            bound.listen(2048)  # a client that comes while the model is being loaded waits, and is not refused
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(serve(settings, bound))
     except (SettingsInvalid, AddressInUse) as refused:

@@ -1,7 +1,6 @@
 """The monitor's process: settings → parts → HTTP server. Nothing real is built anywhere else."""
 
 import signal
-import socket
 import sys
 from datetime import timedelta
 
@@ -22,6 +21,7 @@ from services.monitor.versions import Versions
 from shared.broker import connect
 from shared.events import ChunkScored, JobFinished, PredictionsLogged
 from shared.keys import LOG_GROUP, STATS_GROUP, Keys
+from shared.process import AddressInUse, address_of, listen, without_pandas
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
@@ -90,33 +90,18 @@ def build(settings: MonitorSettings) -> Runtime:
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind before anything else, so that a port in use is said at once, and a free one is known. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
-    listening.listen()  # else a second process could still take the same port
-    return listening
-
-
 def main() -> int:
+    without_pandas()
     try:
         settings = MonitorSettings.load()
-    except SettingsInvalid as invalid:
-        sys.stderr.write(f"monitor: {invalid}\n")
+        configure_logging("monitor", settings)
+        listening = listen(settings.monitor_host, settings.monitor_port, "TASADOR_MONITOR_PORT")
+    except (SettingsInvalid, AddressInUse) as refused:
+        sys.stderr.write(f"monitor: {refused}\n")
         return 2
-    configure_logging("monitor", settings)
-    log = get_logger("services.monitor")
-    try:
-        listening = listen(settings.monitor_host, settings.monitor_port)
-    except OSError as error:
-        log.error("cannot listen; set TASADOR_MONITOR_PORT", port=settings.monitor_port, error=str(error))
-        return 1
     runtime = build(settings)
-    port = listening.getsockname()[1]
-    runtime.replica.address = settings.monitor_address or f"http://{settings.monitor_host}:{port}"
-    log.info("listening", address=runtime.replica.address)
+    runtime.replica.address = settings.monitor_address or address_of(listening)
+    get_logger("services.monitor").info("listening", address=runtime.replica.address)
     # uvicorn raises the signal again after its shutdown; that is then a clean end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))

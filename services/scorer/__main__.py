@@ -9,7 +9,7 @@ import uvicorn
 
 from services.scorer.scorer import build
 from services.scorer.settings import ScorerSettings
-from shared.process import AddressInUse, address_of, listen, stop_event
+from shared.process import AddressInUse, address_of, listen, stop_event, without_pandas
 from shared.settings import SettingsInvalid
 from shared.telemetry import configure_logging, get_logger
 
@@ -39,6 +39,7 @@ async def serve(settings: ScorerSettings) -> bool:
 
 
 def main() -> int:
+    without_pandas()
     try:
         settings = ScorerSettings.load()
         configure_logging("scorer", settings)

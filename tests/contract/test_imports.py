@@ -37,7 +37,7 @@ sys.meta_path.insert(0, NotInstalled())
 """As in an image that has only what its service needs: importing one of them fails."""
 
 JOB = """
-import io
+import io, sys
 import numpy as np
 from services.gateway.tables import Format, TableLimits, open_table
 from services.monitor import log
@@ -61,6 +61,13 @@ class Model:
 scored = score.score_chunk(Model(), encode_chunk(Chunk(0, block.x)), 0)
 print(decode_part(scored.data).column("prediction").to_pylist()[::2], log.to_parquet.__name__)
 """
+
+
+def test_arrow_does_not_load_pandas_where_it_is_installed() -> None:
+    loaded = _run(
+        "from shared.process import without_pandas; without_pandas()\n" + JOB + "\nprint(sys.modules['pandas'])"
+    )
+    assert loaded.split("\n")[1] == "None"
 
 
 def test_a_job_is_read_and_scored_where_no_training_library_is_installed() -> None:
