@@ -5,6 +5,7 @@ import ctypes
 import signal
 import socket
 import sys
+from importlib.abc import MetaPathFinder
 
 BACKLOG = 2048  # connections waiting to be accepted
 _PR_SET_PDEATHSIG = 1
@@ -57,9 +58,15 @@ def stop_event() -> asyncio.Event:
     return event
 
 
+class _NoPandas(MetaPathFinder):
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("serving needs no pandas", name=fullname)
+
+
 def without_pandas() -> None:
     """Keep pyarrow from importing pandas where it happens to be installed: seconds, and a hundred megabytes.
 
     pyarrow looks for it when it first makes an array, to recognise its types; serving never has any.
     """
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type] # an import of it now fails at once
+    sys.meta_path.insert(0, _NoPandas())

@@ -132,9 +132,9 @@ def main() -> int:
         settings = GatewaySettings.load()
         configure_logging("gateway", settings)
         sys.setswitchinterval(SWITCH_SECONDS)
-        with listen(settings.gateway_host, settings.gateway_port, "TASADOR_GATEWAY_PORT") as bound:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(serve(settings, bound))
+        bound = listen(settings.gateway_host, settings.gateway_port, "TASADOR_GATEWAY_PORT")
+        with bound, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, bound))
     except (SettingsInvalid, AddressInUse) as refused:
         sys.stderr.write(f"gateway: {refused}\n")
         return 2
