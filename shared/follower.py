@@ -108,35 +108,60 @@ class ModelFollower:
         self._store = store
         self._keys = Keys(settings.tenant)
         self._replica = replica
-        self._checked_at = float("-inf")
+        self._pause_limit = settings.presence_seconds / 2
+        self._pulse_at = self._woke_at = time.monotonic()
+        self._looked_at = float("-inf")
         self._last_seen: dict[str, str] = {}
         self._reconciling = asyncio.Lock()
 
     @property
     def fresh(self) -> bool:
-        """Whether we looked at the desired version lately. A process that was paused for a while has not."""
-        return time.monotonic() - self._checked_at < 2 * self._poll + 5
+        """Whether we looked at the desired version since this process was last paused, and caught up with it.
+
+        A process that stands still counts as gone after a while, and a promotion passes over it. One that cannot ask,
+        on the other hand, stays fresh: whatever is away or slow, the model that it has predicts.
+        """
+        self._feel_pulse()
+        return self._looked_at >= self._woke_at
 
     async def run(self) -> None:
         """Follow for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_pulse())
+            for _ in until_cancelled():
+                await self.reconcile()
+                await self._wait_for_news()
+
+    async def _keep_pulse(self) -> None:
         for _ in until_cancelled():
-            await self.reconcile()
-            await self._wait_for_news()
+            self._feel_pulse()
+            await asyncio.sleep(self._pause_limit / 4)
+
+    def _feel_pulse(self) -> None:
+        """Notice a pause long enough that others may have counted us as gone."""
+        now = time.monotonic()
+        if now - self._pulse_at > self._pause_limit:
+            self._woke_at = now
+        self._pulse_at = now
 
     async def reconcile(self) -> None:
         """Bring `current` to the desired version, and answer a promotion under way. Never raises."""
         async with self._reconciling:
+            started, caught_up = time.monotonic(), True  # what cannot be reached cannot have told others either
             try:
                 desired = await self._desired()
                 if desired is not None:
+                    caught_up = False
                     await self._follow(desired.champion)
+                    caught_up = self.current is not None and self.current.epoch >= desired.champion.epoch
                     if desired.candidate is not None:
                         await self._answer(desired.candidate)
             except (RedisError, OSError) as error:
                 log.debug("could not finish looking for the desired version", error=str(error))
             except Exception:  # a bug here must not stop a replica that can predict
                 log.exception("could not look for the desired version")
-            self._checked_at = time.monotonic()  # also when it failed: what cannot be reached cannot have told others
+            if caught_up:
+                self._looked_at = started
 
     async def _desired(self) -> Desired | None:
         try:

@@ -34,7 +34,7 @@ class Facts:
     model_error: str | None
     """Why the desired version does not load here."""
     fresh: bool
-    """Whether the desired version was looked up lately."""
+    """Whether it has caught up with the desired version since it was last paused."""
     seen: Surroundings
     telemetry_dropped: int
     uptime_hours: float
@@ -67,7 +67,7 @@ def _model(facts: Facts) -> Sequence[Found]:
     if facts.serving is None:
         return [*found, _degraded("no_model", "no version is in service: train one, or see model_refused")]
     if not facts.fresh:
-        found.append(_degraded("model_unchecked", "the desired version could not be looked up lately"))
+        found.append(_degraded("model_unchecked", "it was paused, and has not caught up with the desired version"))
     behind = facts.seen.desired_epoch is not None and facts.seen.desired_epoch > facts.serving.epoch
     if behind and not facts.model_error:
         found.append(_warning("model_behind", "a newer version is desired and is being loaded"))

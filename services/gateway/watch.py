@@ -49,11 +49,12 @@ class Watch:
         At first that takes a model, Redis and a scorer. Later the model alone decides, because a gateway that can
         predict must stay in rotation; but one that was paused must first look whether its model is still the right one.
         """
+        self._latch()
         current = self._follower.current
         lacking = {
             "it is stopping": self.stopping,
             "no model is loaded": current is None,
-            "it has not looked for the desired version lately": current is not None and not self._follower.fresh,
+            "it was paused and has not caught up with the desired version": current is not None and not self._follower.fresh,
             "Redis was not seen yet": not self._complete and not self.seen.redis_up,
             "no scorer was seen yet": not self._complete and not self.seen.scorers,
         }
@@ -74,6 +75,10 @@ class Watch:
             self.seen = await self._look()
         except (RedisError, *UNAVAILABLE):
             self.seen = Surroundings(server_problems=self.seen.server_problems)
+        self._latch()
+
+    def _latch(self) -> None:
+        """Remember it at once: a gateway that said it was ready must stay so when Redis goes away a moment later."""
         if self._follower.current is not None and self.seen.scorers:
             self._complete = True
 

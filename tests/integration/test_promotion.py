@@ -57,11 +57,14 @@ class Place:
         return Promoter(self.settings, self.store, self.redis, self.registry, timedelta(seconds=deadline))
 
     @asynccontextmanager
-    async def replica(self, number: int, store: Store | None = None) -> AsyncIterator[ModelFollower]:
+    async def replica(
+        self, number: int, store: Store | None = None, service: str = "gateway"
+    ) -> AsyncIterator[ModelFollower]:
         """A process that serves, as gateway and scorer do; here it is a task."""
         settings = self.settings.model_copy(update={"replica_id": f"r{number}"})
         redis = self.client()
-        async with Replica("gateway", settings, redis) as replica:
+        async with Replica(service, settings, redis) as replica:
+            replica.state = "ready"
             follower = ModelFollower(settings, redis, store or self.store, replica)
             running = asyncio.create_task(follower.run())
             try:

@@ -1,0 +1,88 @@
+"""A gateway process that is paused through a promotion: no veto, and no answer of the old version once it is ready."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.trainer.promote import wait_converged
+from shared.replica import live_replicas
+from tests.artifacts import a_champion, an_artifact
+from tests.integration.test_gateway_http import ROW
+from tests.integration.test_gateway_process import a_process, announced
+from tests.integration.test_promotion import NAMES, Place, quiet
+from tests.processes import ServiceProcess
+from tests.valkey import ValkeyServer
+from tests.waiting import eventually
+
+HANGS = 15  # seconds: two rounds of looking for the desired version, each until it times out
+READY = "/health/ready"
+
+
+@pytest.fixture
+async def place(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[Place]:
+    place = Place(tmp_path, valkey.url)
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    async with place.replica(1, service="scorer"):  # without one no gateway is ready
+        yield place
+    await place.redis.aclose()
+
+
+def a_gateway(place: Place, url: str, **settings: object) -> ServiceProcess:
+    return a_process(place.settings.state_dir, url, place.store, **settings)
+
+
+async def ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get(READY)).status_code == 200
+
+
+async def version(client: httpx.AsyncClient) -> str:
+    return str((await client.post("/predict", json=ROW)).json()["model_version"])
+
+
+async def pause(place: Place, gateway: ServiceProcess) -> None:
+    """Stop the process, and return when nobody counts it any more."""
+    gateway.send(signal.SIGSTOP)
+
+    async def gone() -> bool:
+        return not await live_replicas(place.redis, NAMES, ["gateway"])
+
+    await eventually(gone)
+
+
+async def test_a_paused_gateway_does_not_veto_and_converges_before_it_is_ready(
+    place: Place, valkey: ValkeyServer
+) -> None:
+    with a_gateway(place, valkey.url, presence_seconds=2, announce_seconds=0.3) as gateway:
+        address = (await announced(place.redis)).address
+        async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+            await eventually(lambda: ready(client))
+            await pause(place, gateway)
+            champion = await place.promoter().promote("2", "better", quiet)
+            waiting = asyncio.create_task(client.get(READY))  # lies in its socket when it wakes up
+            valkey.pause()  # so that it cannot learn of the promotion in an instant
+            gateway.send(signal.SIGCONT)
+            assert (await waiting).status_code == 503
+            await eventually(lambda: ready(client))
+            assert await version(client) == "2"  # from the store
+            valkey.resume()
+            assert await wait_converged(place.redis, NAMES, champion.epoch, patience=20) == []
+            assert await ready(client)
+
+
+async def test_a_gateway_stays_ready_while_redis_hangs(place: Place, valkey: ValkeyServer) -> None:
+    with a_gateway(place, valkey.url):
+        address = (await announced(place.redis)).address
+        async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+            await eventually(lambda: ready(client))
+            valkey.pause()
+            started = time.monotonic()
+            while time.monotonic() < started + HANGS:
+                assert await ready(client)
+                await asyncio.sleep(0.1)
+            valkey.resume()
