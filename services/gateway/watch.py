@@ -50,11 +50,11 @@ class Watch:
         predict must stay in rotation; but one that was paused must first look whether its model is still the right one.
         """
         self._latch()
-        current = self._follower.current
+        loaded = self._follower.current is not None
         lacking = {
             "it is stopping": self.stopping,
-            "no model is loaded": current is None,
-            "it was paused and has not caught up with the desired version": current is not None and not self._follower.fresh,
+            "no model is loaded": not loaded,
+            "it was paused and has not caught up with the desired version": loaded and not self._follower.fresh,
             "Redis was not seen yet": not self._complete and not self.seen.redis_up,
             "no scorer was seen yet": not self._complete and not self.seen.scorers,
         }
