@@ -105,12 +105,12 @@ class Fleet:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, error: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         for process in self._processes:
             if process.running:
                 process.kill()
-            if error is not None:
-                sys.stderr.write(f"--- {process.log.name}\n{process.log.read_text()[-5000:]}\n")
+            # pytest shows it when the test has failed
+            sys.stderr.write(f"--- {process.log.name}\n{process.log.read_text()[-5000:]}\n")
 
 
 async def ready_scorers(redis: Redis) -> list[ReplicaInfo]:

@@ -73,7 +73,7 @@ class Watchdog:
                 await self._fleet.refresh()
                 self._report()
             except (RedisError, OSError, TimeoutError) as error:
-                await self._lose(error)
+                self._lose(error)
             except Exception:
                 log.exception("the watchdog failed")
             await asyncio.sleep(CHECK_SECONDS)
@@ -104,13 +104,11 @@ class Watchdog:
             log.warning("redis configuration", problem=problem)
         self._seen = True
 
-    async def _lose(self, error: Exception) -> None:
+    def _lose(self, error: Exception) -> None:
         if self.consuming:
             log.warning("redis is away", error=str(error) or type(error).__name__)
         self.consuming = False
         self._reclaimer.hold_off()
-        # Each of the broken connections would cost somebody a failed call after Redis is back.
-        await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def _heal(self) -> None:
         reader = self._subscriber
