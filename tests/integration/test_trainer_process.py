@@ -159,16 +159,22 @@ async def test_killed_in_the_middle_of_a_commanded_training_it_trains_again(trai
 
 async def test_a_second_trainer_stands_by_and_follows(trainers: Trainers) -> None:
     await a_champion(trainers.store, "goods")
-    with trainers.trainer() as first, trainers.trainer() as second:
 
-        async def stands_by() -> bool:
-            found = await live_replicas(trainers.redis, trainers.keys, ["trainer"])
-            return {r.pid: r.state for r in found} == {first.pid: "ready", second.pid: "standby"}
+    async def states() -> dict[int, str]:
+        return {r.pid: r.state for r in await live_replicas(trainers.redis, trainers.keys, ["trainer"])}
 
-        await eventually(stands_by)
-        first.kill()
+    async def first_leads() -> bool:
+        return await states() == {first.pid: "ready"}
 
-        async def leads() -> bool:
-            return (await trainers.replica()).state == "ready"
+    async def second_stands_by() -> bool:
+        return await states() == {first.pid: "ready", second.pid: "standby"}
 
-        await eventually(leads)
+    async def second_leads() -> bool:
+        return await states() == {second.pid: "ready"}
+
+    with trainers.trainer() as first:
+        await eventually(first_leads, within=60)
+        with trainers.trainer() as second:
+            await eventually(second_stands_by, within=60)
+            first.kill()
+            await eventually(second_leads, within=60)

@@ -1,6 +1,5 @@
 """Training on the real thing: MLflow on SQLite, files on disk, onnxruntime."""
 
-import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,24 +182,6 @@ def test_refused_data_registers_nothing(parcels: Project) -> None:
     with pytest.raises(DataUnusable, match="1 rows are too few"):
         parcels.train()
     assert not (parcels.directory / "mlflow" / "mlflow.db").exists()
-
-
-def in_child(params: Params, base_dir: Path, out_dir: Path, uri: str, queue: Any) -> None:
-    queue.put(train(params, base_dir, out_dir, uri, lambda *_: None))
-
-
-def test_training_runs_in_a_spawned_process(parcels: Project) -> None:
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    arguments = (parcels.params, parcels.base_dir, parcels.directory / "out", parcels.uri, queue)
-    child = context.Process(target=in_child, args=arguments)
-    child.start()
-    trained: Trained = queue.get()
-    child.join()
-
-    assert trained.version == "1"
-    assert (trained.directory / "manifest.json").exists()
-    assert any("currency" in finding for finding in trained.findings)
 
 
 def test_a_column_read_as_categories_by_params_alone(tmp_path: Path) -> None:
