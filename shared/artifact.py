@@ -6,6 +6,7 @@ Serving loads nothing but this: no pickle, no scikit-learn, no registry.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -192,10 +193,16 @@ class Champion(_Record):
 
 
 async def read_champion(store: Store, name: str) -> Champion | None:
+    """Return the pointer, None when there never was one. Raises ArtifactInvalid when it cannot be read."""
+    path = keys.champion_path(name)
     try:
-        return Champion.model_validate_json(await store.get(keys.champion_path(name)))
+        return Champion.model_validate_json(await store.get(path))
     except ObjectNotFound:
         return None
+    except ValidationError as invalid:
+        raise ArtifactInvalid(
+            f"{path} is not readable ({invalid.errors()[0]['msg']}): restore it, or delete it and promote a version"
+        ) from invalid
 
 
 async def write_champion(store: Store, name: str, champion: Champion) -> None:
@@ -213,15 +220,28 @@ class HistoryEntry(_Record):
     """The epoch that the change made; None when it was aborted."""
     reason: str
     promotion_id: str
+    operation: str | None = None
+    """The command that asked for it: one that comes again after it took effect is recognised."""
 
 
 async def read_history(store: Store, name: str) -> list[HistoryEntry]:
-    """Return every entry, oldest first."""
+    """Return every entry, oldest first. A line that is not readable is passed over."""
+    return _entries(await _history(store, name))
+
+
+async def _history(store: Store, name: str) -> bytes:
     try:
-        lines = (await store.get(keys.history_path(name))).splitlines()
+        return await store.get(keys.history_path(name))
     except ObjectNotFound:
-        return []
-    return [HistoryEntry.model_validate_json(line) for line in lines if line.strip()]
+        return b""
+
+
+def _entries(history: bytes) -> list[HistoryEntry]:
+    entries: list[HistoryEntry] = []
+    for line in history.splitlines():
+        with suppress(ValidationError):
+            entries.append(HistoryEntry.model_validate_json(line))
+    return entries
 
 
 def served_versions(history: Sequence[HistoryEntry]) -> list[str]:
@@ -240,11 +260,12 @@ def served_versions(history: Sequence[HistoryEntry]) -> list[str]:
 
 async def append_history(store: Store, name: str, entry: HistoryEntry) -> None:
     """Add an entry, once per promotion id and action. Only the holder of the promotion lease may call this."""
-    entries = await read_history(store, name)
-    if any((e.promotion_id, e.action) == (entry.promotion_id, entry.action) for e in entries):
+    history = await _history(store, name)
+    if any((e.promotion_id, e.action) == (entry.promotion_id, entry.action) for e in _entries(history)):
         return
-    lines = [e.model_dump_json() for e in (*entries, entry)]
-    await store.put(keys.history_path(name), ("\n".join(lines) + "\n").encode())
+    if history and not history.endswith(b"\n"):
+        history += b"\n"
+    await store.put(keys.history_path(name), history + entry.model_dump_json().encode() + b"\n")
 
 
 def sha256(data: bytes) -> str:

@@ -156,6 +156,8 @@ class ModelFollower:
                     caught_up = self.current is not None and self.current.epoch >= desired.champion.epoch
                     if desired.candidate is not None:
                         await self._answer(desired.candidate)
+            except ArtifactInvalid as invalid:
+                self._refuse(str(invalid))
             except (RedisError, OSError) as error:
                 log.debug("could not finish looking for the desired version", error=str(error))
             except Exception:  # a bug here must not stop a replica that can predict
@@ -181,18 +183,22 @@ class ModelFollower:
 
     async def _follow(self, champion: Champion) -> None:
         if self.current is not None and champion.epoch <= self.current.epoch:
+            self._replica.error = None
             return
         try:
             model = await self.models.get(champion.version, champion.digest)
         except ArtifactInvalid as invalid:
-            if self._replica.error != str(invalid):
-                log.error("cannot serve the desired version", version=champion.version, error=str(invalid))
-            self._replica.error = str(invalid)
+            self._refuse(str(invalid))
             return
         self.current = Serving(model, champion.epoch)
         self._replica.version, self._replica.epoch, self._replica.error = champion.version, champion.epoch, None
         log.info("serving", model=model.name, version=champion.version, epoch=champion.epoch)
         await self._replica.announce()
+
+    def _refuse(self, why: str) -> None:
+        if self._replica.error != why:
+            log.error("cannot serve the desired version", error=why)
+        self._replica.error = why
 
     async def _answer(self, candidate: Candidate) -> None:
         """Load and check the candidate, and send a receipt, once."""

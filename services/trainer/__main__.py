@@ -17,6 +17,7 @@ from services.trainer.promote import Promoter
 from services.trainer.routes import create_app
 from services.trainer.settings import TrainerSettings
 from services.trainer.trainer import Trainer
+from shared.artifact import ArtifactInvalid
 from shared.broker import check_server, connect
 from shared.events import PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
 from shared.keys import Keys
@@ -28,6 +29,8 @@ from shared.settings import SettingsInvalid
 from shared.store import Store
 from shared.tasks import end, until_cancelled
 from shared.telemetry import configure_logging, get_logger
+
+STOPPED = 130  # the exit code of what Ctrl-C ended
 
 log = get_logger(__name__)
 
@@ -55,16 +58,25 @@ async def once(settings: TrainerSettings) -> int:
     async def quiet(_: str) -> None:
         return
 
-    async with build(settings) as trainer:
-        await trainer.promoter.recover()
+    async def work(trainer: Trainer) -> int:
         try:
+            await trainer.promoter.recover()
             result = await trainer.train_and_promote("trained by hand", quiet)
-        except CommandFailed as failed:
+        except (CommandFailed, LeaseTaken, ArtifactInvalid) as failed:
             log.error("training failed", error=str(failed))
             return 1
         await trainer.promoter.mirrored()
         log.info("done", **result)
         return 0
+
+    async with build(settings) as trainer:
+        stop = stop_event()
+        working = asyncio.create_task(work(trainer))
+        await asyncio.wait((working, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            log.info("stopping")
+            await end([working])
+        return STOPPED if working.cancelled() else working.result()
 
 
 async def serve(settings: TrainerSettings) -> int:
@@ -95,8 +107,6 @@ async def _lead(settings: TrainerSettings, trainer: Trainer) -> None:
     )
     await _acquire(lease, trainer.replica)
     try:
-        for problem in await check_server(trainer.redis):
-            log.warning("redis configuration", problem=problem)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_keep(lease, settings.trainer_lease_seconds))
             await _prepare(trainer)
@@ -112,14 +122,16 @@ async def _prepare(trainer: Trainer) -> None:
     """Recover and bootstrap. Without a champion the trainer still takes commands: a better data set, say."""
     for _ in until_cancelled():
         try:
+            for problem in await check_server(trainer.redis):
+                log.warning("redis configuration", problem=problem)
             await trainer.promoter.recover()
             await trainer.bootstrap()
         except (RedisError, OSError, LeaseTaken) as error:
             log.warning("not ready yet", error=str(error))
             await asyncio.sleep(1)
             continue
-        except CommandFailed as failed:
-            log.error("there is no champion, and training one failed", error=str(failed))
+        except (CommandFailed, ArtifactInvalid) as failed:
+            log.error("there is no champion", error=str(failed))
             trainer.replica.error = str(failed)
         trainer.replica.state, trainer.replica.detail = "ready", ""
         await trainer.replica.announce()

@@ -6,13 +6,14 @@ on stdin; progress, and at last the result, go out as JSON lines on stdout.
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from services.trainer.settings import TrainerSettings
-from shared.params import load_params
+from shared.params import Params, load_params
 from shared.process import die_with_parent
 from shared.telemetry import configure_logging
 
@@ -23,6 +24,8 @@ class TrainingJob(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     params_path: Path
+    model_name: str
+    """Which model the trainer looks after."""
     out_dir: Path
     mlflow_uri: str
     taken: tuple[str, ...] = ()
@@ -45,6 +48,7 @@ class TrainingLine(BaseModel):
 
 def main() -> int:
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal goes to our parent too, which ends us
     output = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries that print must not break the protocol
 
@@ -56,7 +60,7 @@ def main() -> int:
     try:
         from services.trainer.training import train  # noqa: PLC0415 - seconds of imports, inside the try
 
-        params = load_params(job.params_path)
+        params = _params_of(job)
         trained = train(
             params,
             job.params_path.parent,
@@ -70,6 +74,16 @@ def main() -> int:
         return 1
     say(TrainingLine(version=trained.version))
     return 0
+
+
+def _params_of(job: TrainingJob) -> Params:
+    params = load_params(job.params_path)
+    if params.model.name != job.model_name:
+        raise ValueError(
+            f"model.name in {job.params_path} is {params.model.name!r}, but this trainer serves {job.model_name!r}:"
+            " restart the stack after renaming the model, or correct one of params.yaml and TASADOR_MODEL_NAME"
+        )
+    return params
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ died left pending is simply read first; and a training may run for hours, which 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -36,7 +37,7 @@ class Lane:
     """Reads some kinds of commands and carries them out in turn.
 
     A command is acknowledged when its operation has ended, so one that was interrupted is carried out again: handlers
-    must bear that.
+    must bear that, and recognise by the operation's id what has taken effect already.
     """
 
     def __init__(self, redis: Redis, keys: Keys, handlers: dict[type[Command], Handler]) -> None:
@@ -50,13 +51,15 @@ class Lane:
         for _ in until_cancelled():
             try:
                 entries = await self._read(position)
-                position = "0" if entries else ">" if position == "0" else position
+                position = "0" if entries else ">"
                 for stream, entry_id, fields in entries:
                     await self._carry_out(stream, entry_id, fields)
             except ResponseError as error:  # most likely the groups are gone with the data
+                position = "0"
                 log.warning("reading commands failed", error=str(error))
                 await self._ensure_groups()
             except (RedisError, OSError):
+                position = "0"  # the answer that was lost may have brought an entry
                 await asyncio.sleep(PAUSE)
 
     async def _read(self, position: str) -> Sequence[tuple[str, str, dict[str, str]]]:
@@ -74,34 +77,52 @@ class Lane:
 
     async def _carry_out(self, stream: str, entry_id: str, fields: dict[str, str]) -> None:
         kind, handler = self._kinds[stream]
+        ended: dict[str, Any] = {}
+        command: Command | None = None
         try:
             command = kind.of_entry(fields)
         except (ValidationError, KeyError) as invalid:
             log.error("dropping a command that is not readable", stream=stream, error=str(invalid))
         else:
-            await self._perform(command, handler)
+            ended = await self._perform(command, handler)
+        for _ in until_cancelled():  # what has taken effect is not carried out again because Redis is away now
+            try:
+                if command is not None:
+                    await self._update(command, finished_at=utc_now(), **ended)
+                await self._acknowledge(stream, entry_id)
+            except (RedisError, OSError) as error:
+                log.warning("cannot say yet how a command ended", stream=stream, error=str(error))
+                await asyncio.sleep(PAUSE)
+            else:
+                return
+
+    async def _acknowledge(self, stream: str, entry_id: str) -> None:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.xack(stream, TRAINERS_GROUP, entry_id)
             pipe.xdel(stream, entry_id)
             await pipe.execute()
 
-    async def _perform(self, command: Command, handler: Handler) -> None:
+    async def _perform(self, command: Command, handler: Handler) -> dict[str, Any]:
+        """Return how the operation ended."""
+
         async def report(detail: str) -> None:
-            await self._update(command, state="running", detail=detail)
+            with suppress(RedisError, OSError):  # progress is not worth a training
+                await self._update(command, state="running", detail=detail)
 
         try:
             await report("")
-            result = await handler(command, report)
+            return {"state": "succeeded", "detail": "", "result": await handler(command, report)}
         except CommandFailed as failed:
             log.warning("command failed", kind=command.stream, error=str(failed))
-            await self._update(command, state="failed", detail=str(failed), finished_at=utc_now())
-        except (RedisError, OSError):
+            return {"state": "failed", "detail": str(failed)}
+        except RedisError:
             raise  # nobody's fault: it stays pending and is carried out again
+        except OSError as error:
+            log.warning("command failed", kind=command.stream, error=str(error))
+            return {"state": "failed", "detail": f"the disk or the store failed: {error}"}
         except Exception as error:
             log.exception("command failed", kind=command.stream)
-            await self._update(command, state="failed", detail=f"internal error: {error}", finished_at=utc_now())
-        else:
-            await self._update(command, state="succeeded", detail="", result=result, finished_at=utc_now())
+            return {"state": "failed", "detail": f"internal error: {error}"}
 
     async def _update(self, command: Command, **changes: Any) -> None:
         key = self._keys.operation(command.operation_id)

@@ -10,6 +10,7 @@ Whatever dies in between: before the decision the promotion is aborted at the tr
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 from uuid import uuid4
@@ -28,11 +29,12 @@ from shared.lease import Lease
 from shared.replica import SERVING, live_replicas
 from shared.settings import CommonSettings
 from shared.store import ObjectNotFound, Store
-from shared.tasks import until_cancelled
+from shared.tasks import end, until_cancelled
 from shared.telemetry import get_logger
 
 LEASE = timedelta(seconds=15)
 PATIENCE = timedelta(seconds=90)  # for another promotion to end; longer than its deadline
+STOPPED = "the trainer stopped before all replicas had agreed"
 
 # Every script checks the lease first: a trainer that was paused past its end must not write.
 # KEYS: lease, model, stream | ARGV: token, version, digest, promotion id, event
@@ -80,6 +82,8 @@ class PromotionRecord(BaseModel):
     """What the epoch will be."""
     previous: str | None
     reason: str
+    operation: str | None = None
+    """The command that asked for it."""
     started_at: AwareDatetime
     state: Literal["staged", "done", "aborted"] = "staged"
 
@@ -105,86 +109,140 @@ class Promoter:
     def _lease(self) -> Lease:
         return Lease(self._redis, self._keys.lease("promotion"), LEASE)
 
-    async def promote(self, version: str, reason: str, progress: Progress, action: Action = "promoted") -> Champion:
+    async def promote(self, version: str, reason: str, progress: Progress, *, operation: str | None = None) -> Champion:
         """Promote a version of the store through all live replicas.
+
+        Args:
+            operation: the command that asks for it. One that took effect before is only told how it ended.
 
         Raises:
             PromotionRefused: it is unknown or invalid, a replica refused it, or not all answered in time.
             LeaseTaken: another promotion did not end.
         """
+        return await self._change("promoted", version, reason, progress, operation)
+
+    async def rollback(
+        self, version: str | None, reason: str, progress: Progress, *, operation: str | None = None
+    ) -> Champion:
+        """Promote the version that served before the present one, or `version`. Raises as `promote`."""
+        return await self._change("rolled_back", version, reason, progress, operation)
+
+    async def _change(
+        self, action: Action, version: str | None, reason: str, progress: Progress, operation: str | None
+    ) -> Champion:
         lease = self._lease()
         async with lease.held(PATIENCE):
-            champion = await artifact.read_champion(self._store, self._name)
-            if champion is not None and champion.version == version:
-                return champion
-            record = await self._record(version, reason, action, champion)
             try:
-                await self._stage(lease, record)
-                await self._agreement(record, progress)
-            except (PromotionRefused, RedisError, OSError) as refused:
-                await self._abort(lease, record, str(refused))
-                raise PromotionRefused(str(refused)) from refused
-            await self._decide(lease, record)
+                champion = await self._settle(lease, STOPPED)
+                done = await self.outcome(operation)
+                if done is not None:
+                    return done
+                target = version or await self._previous()
+                if champion is not None and champion.version == target:
+                    return champion
+                record = await self._record(target, reason, action, champion, operation)
+            except ArtifactInvalid as invalid:
+                raise PromotionRefused(str(invalid)) from invalid
+            await self._carry_through(lease, record, progress)
             return record.champion
 
-    async def rollback(self, version: str | None, reason: str, progress: Progress) -> Champion:
-        """Promote the version that served before the present one, or `version`. Raises as `promote`."""
-        target = version or await self._previous()
-        return await self.promote(target, reason, progress, action="rolled_back")
+    async def outcome(self, operation: str | None) -> Champion | None:
+        """Return what an operation has put into service, None if nothing. Somebody may have replaced it since."""
+        for entry in await artifact.read_history(self._store, self._name) if operation else []:
+            if entry.operation == operation and entry.epoch is not None:
+                _, digest = await artifact.fetch_manifest(self._store, self._name, entry.version)
+                return Champion(version=entry.version, epoch=entry.epoch, digest=digest)
+        return None
 
     async def recover(self) -> None:
-        """Finish or abort what a trainer that died left behind, and tell Redis the desired version."""
-        record = await self._last_record()
+        """Finish or abort what a trainer that died left behind, and tell Redis the desired version.
+
+        Raises:
+            ArtifactInvalid: champion.json is not readable.
+            LeaseTaken: another promotion did not end.
+        """
         lease = self._lease()
         async with lease.held(PATIENCE):
-            champion = await artifact.read_champion(self._store, self._name)
-            if record is not None and record.state == "staged":
-                if champion == record.champion:
-                    await self._finish(lease, record)
-                else:
-                    await self._abort(lease, record, "the trainer stopped before all replicas had agreed")
-            await self._publish(lease, champion)
+            await self._publish(lease, await self._settle(lease, STOPPED))
 
     async def keep_published(self, interval: float) -> None:
         """Tell Redis the desired version again whenever it has forgotten it. Runs for ever."""
         for _ in until_cancelled():
             await asyncio.sleep(interval)
             try:
-                await self._publish_if_forgotten()
+                await self._look_after()
             except (RedisError, OSError) as error:
                 log.debug("could not look after the desired version", error=str(error))
+            except ArtifactInvalid as invalid:
+                log.warning("cannot look after the desired version", error=str(invalid))
 
-    async def _publish_if_forgotten(self) -> None:
+    async def _look_after(self) -> None:
+        """See that Redis knows the champion, and holds no candidate that nobody promotes any more."""
         champion = await artifact.read_champion(self._store, self._name)
-        if champion is None or await self._desired_epoch() >= champion.epoch:
+        told = champion is None or await self._desired_epoch() >= champion.epoch
+        if told and not await self._redis.hexists(self._keys.model(self._name), "promotion_id"):
             return
         lease = self._lease()
         if await lease.acquire():  # otherwise a promotion is under way and will do it
-            await self._publish(lease, await artifact.read_champion(self._store, self._name))
+            await self._publish(lease, await self._settle(lease, STOPPED))
             await lease.release()
 
     async def _desired_epoch(self) -> int:
         return int(await self._redis.hget(self._keys.model(self._name), "epoch") or 0)
 
-    async def _record(self, version: str, reason: str, action: Action, champion: Champion | None) -> PromotionRecord:
+    async def _next_epoch(self, champion: Champion | None) -> int:
+        """Grow beyond every epoch that anybody remembers: the store may have been emptied, or restored."""
+        live = await live_replicas(self._redis, self._keys, SERVING)
+        known = [champion.epoch if champion else 0, await self._desired_epoch(), *(r.epoch or 0 for r in live)]
+        return max(known) + 1
+
+    async def _record(
+        self,
+        version: str,
+        reason: str,
+        action: Action,
+        champion: Champion | None,
+        operation: str | None = None,
+    ) -> PromotionRecord:
         """Check the version here first: what the trainer itself cannot load, no replica need try."""
-        try:
-            found = await artifact.fetch(self._store, self._name, version)
-            await asyncio.to_thread(load_model, found)
-        except ArtifactInvalid as invalid:
-            raise PromotionRefused(str(invalid)) from invalid
+        found = await artifact.fetch(self._store, self._name, version)
+        await asyncio.to_thread(load_model, found)
         record = PromotionRecord(
             id=uuid4().hex,
             action=action,
             version=version,
             digest=found.digest,
-            epoch=(champion.epoch if champion else 0) + 1,
+            epoch=await self._next_epoch(champion),
             previous=champion.version if champion else None,
             reason=reason,
+            operation=operation,
             started_at=utc_now(),
         )
         await self._save(record)
         return record
+
+    async def _carry_through(self, lease: Lease, record: PromotionRecord, progress: Progress) -> None:
+        try:
+            await self._stage(lease, record)
+            await self._agreement(record, progress)
+            await self._decide(lease, record)
+        except (PromotionRefused, RedisError, OSError) as refused:
+            with suppress(RedisError, OSError):  # what cannot be settled now is by whoever takes the lease next
+                if await lease.renew() and await self._settle(lease, str(refused)) == record.champion:
+                    return  # the decision was written, only not answered
+            raise PromotionRefused(str(refused)) from refused
+        await self._finish(lease, record)
+
+    async def _settle(self, lease: Lease, why: str) -> Champion | None:
+        """Finish or abort the promotion that the last holder of the lease left open, and return the champion."""
+        record = await self._last_record()
+        champion = await artifact.read_champion(self._store, self._name)
+        if record is not None and record.state == "staged":
+            if champion == record.champion:
+                await self._finish(lease, record)
+            else:
+                await self._abort(lease, record, why)
+        return champion
 
     async def _stage(self, lease: Lease, record: PromotionRecord) -> None:
         event = ModelStaged(model_name=self._name, version=record.version, promotion_id=record.id)
@@ -217,10 +275,8 @@ class Promoter:
 
     async def _decide(self, lease: Lease, record: PromotionRecord) -> None:
         if not await lease.renew():
-            await self._abort(lease, record, "the promotion lease was lost before the decision")
-            raise PromotionRefused("the promotion lease was lost: another trainer took over")
+            raise PromotionRefused("the promotion lease was lost before the decision")
         await artifact.write_champion(self._store, self._name, record.champion)
-        await self._finish(lease, record)
 
     async def _finish(self, lease: Lease, record: PromotionRecord) -> None:
         """Everything that follows from the decision; each step may be repeated."""
@@ -228,13 +284,18 @@ class Promoter:
             await self._publish(lease, record.champion)
         except (RedisError, OSError) as error:  # keep_published does it when Redis is back
             log.warning("promoted, but redis is away", error=str(error))
-        await self._remember(record, record.action, record.epoch, record.reason)
-        await self._save(record.model_copy(update={"state": "done"}))
-        self._mirroring = asyncio.create_task(self._mirror(record.version))
+        try:
+            await self._remember(record, record.action, record.epoch, record.reason)
+            await self._save(record.model_copy(update={"state": "done"}))
+        except OSError as error:  # the next promotion does it first
+            log.warning("promoted, but the history could not be written", error=str(error))
+        self._mirroring = asyncio.create_task(self._mirror(record.version, self._mirroring))
         log.info(record.action, version=record.version, epoch=record.epoch, reason=record.reason)
 
-    async def _mirror(self, version: str) -> None:
+    async def _mirror(self, version: str, before: asyncio.Task[None] | None) -> None:
         """Tell the registry. Serving does not depend on it, and the next promotion tells it again."""
+        if before is not None:
+            await end([before])  # it must not come second with the older version
         try:
             await self._registry.set_champion(self._name, version)
         except Exception as error:  # whatever client library is behind it
@@ -284,6 +345,7 @@ class Promoter:
             epoch=epoch,
             reason=why,
             promotion_id=record.id,
+            operation=record.operation,
         )
         await artifact.append_history(self._store, self._name, entry)
 

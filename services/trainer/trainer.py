@@ -4,24 +4,29 @@ import asyncio
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from services.trainer.child import TrainingJob, TrainingLine
-from services.trainer.commands import CommandFailed, Report
+from services.trainer.commands import PAUSE, CommandFailed, Report
 from services.trainer.promote import Promoter, PromotionRefused, wait_converged
 from services.trainer.settings import TrainerSettings
 from shared import artifact
-from shared.artifact import Champion, Manifest
+from shared.artifact import ArtifactInvalid, Champion, Manifest
 from shared.events import PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
 from shared.keys import Keys
 from shared.lease import LeaseTaken
 from shared.params import ParamsInvalid, PromotionParams, load_params
 from shared.replica import Replica
 from shared.store import ObjectNotFound, Store
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 LINE_LIMIT = 1 << 20  # bytes of one line of the child's output
@@ -40,48 +45,66 @@ class Trainer:
     replica: Replica
 
     async def bootstrap(self) -> None:
-        """Make sure that there is a champion: the newest version of the store, or else one trained now."""
+        """Make sure that there is a champion: the newest version of the store, or else one trained now.
+
+        Raises:
+            CommandFailed: there is none, and it could not be changed.
+        """
         if await artifact.read_champion(self.store, self.settings.model_name) is not None:
             return
         versions = await artifact.versions(self.store, self.settings.model_name)
         if versions:
-            await self.promoter.promote(versions[-1], "the newest version, as there was no champion", self._show)
+            with _refusals(f"there is no champion, and version {versions[-1]} could not be promoted: "):
+                await self.promoter.promote(versions[-1], "the newest version, as there was no champion", self._show)
         elif self.settings.trainer_train_if_missing:
             await self.train_and_promote("there was no champion", self._show)
 
     async def on_retrain_requested(self, command: RetrainRequested, report: Report) -> dict[str, Any]:
-        return await self.train_and_promote(command.reason, report)
+        return await self.train_and_promote(command.reason, report, command.operation_id)
 
     async def on_promotion_requested(self, command: PromotionRequested, report: Report) -> dict[str, Any]:
-        try:
-            champion = await self.promoter.promote(command.version, command.reason, report)
-        except (PromotionRefused, LeaseTaken) as refused:
-            raise CommandFailed(str(refused)) from refused
+        with _refusals():
+            champion = await self.promoter.promote(
+                command.version, command.reason, report, operation=command.operation_id
+            )
         return await self._converged(champion)
 
     async def on_rollback_requested(self, command: RollbackRequested, report: Report) -> dict[str, Any]:
-        try:
-            champion = await self.promoter.rollback(command.version, command.reason, report)
-        except (PromotionRefused, LeaseTaken) as refused:
-            raise CommandFailed(str(refused)) from refused
+        with _refusals():
+            champion = await self.promoter.rollback(
+                command.version, command.reason, report, operation=command.operation_id
+            )
         return await self._converged(champion)
 
     async def on_reload_requested(self, command: ReloadRequested, report: Report) -> dict[str, Any]:
-        champion = await artifact.read_champion(self.store, self.settings.model_name)
+        with _refusals():
+            await self.promoter.recover()  # publishes the desired version again, which wakes every replica
+            champion = await artifact.read_champion(self.store, self.settings.model_name)
         if champion is None:
             raise CommandFailed("there is no champion yet: train one first")
-        try:
-            await self.promoter.recover()  # publishes the desired version again, which wakes every replica
-        except LeaseTaken as taken:
-            raise CommandFailed(f"a promotion is under way: {taken}") from taken
         return await self._converged(champion)
 
-    async def train_and_promote(self, reason: str, report: Report) -> dict[str, Any]:
+    async def train_and_promote(self, reason: str, report: Report, operation: str | None = None) -> dict[str, Any]:
         """Train a version, put it into the store, and promote it if it may go into service by itself.
 
         Raises:
-            CommandFailed: the data, the parameters or the export were refused, or a replica refused the version.
+            CommandFailed: the data, the parameters or the export were refused, the result could not be stored, or a
+                replica refused the version.
         """
+        done = await self.promoter.outcome(operation)
+        if done is not None:
+            return {"promoted": True, **await self._converged(done)}
+        version, policy = await self._new_version(report)
+        with _refusals(f"version {version} was trained but not promoted: "):
+            held_back = await self._held_back(version, policy)
+            if held_back:
+                log.warning("not promoted", version=version, why=held_back)
+                return {"version": version, "promoted": False, "why": held_back}
+            champion = await self._promote_trained(version, reason, report, operation)
+        return {"promoted": True, **await self._converged(champion)}
+
+    async def _new_version(self, report: Report) -> tuple[str, PromotionParams]:
+        """Train a version and put it into the store."""
         try:
             policy = load_params(self.settings.params_path).promotion
             with tempfile.TemporaryDirectory(prefix="tasador-training-") as directory:
@@ -89,25 +112,30 @@ class Trainer:
                 await artifact.upload(self.store, Path(directory))
         except ParamsInvalid as invalid:
             raise CommandFailed(str(invalid)) from invalid
+        except OSError as error:  # a full disk is no reason to train again and again
+            raise CommandFailed(f"the new version could not be stored: {error}") from error
         finally:
             self.replica.state, self.replica.detail = "ready", ""
-        held_back = await self._held_back(version, policy)
-        if held_back:
-            log.warning("not promoted", version=version, why=held_back)
-            return {"version": version, "promoted": False, "why": held_back}
-        try:
-            champion = await self.promoter.promote(version, reason, report)
-        except (PromotionRefused, LeaseTaken) as refused:
-            raise CommandFailed(f"version {version} was trained but not promoted: {refused}") from refused
-        return {"promoted": True, **await self._converged(champion)}
+        return version, policy
+
+    async def _promote_trained(self, version: str, reason: str, report: Report, operation: str | None) -> Champion:
+        """Promote, and wait for Redis where it is away: what was trained would be trained again otherwise."""
+        for _ in until_cancelled():
+            try:
+                return await self.promoter.promote(version, reason, report, operation=operation)
+            except RedisError as away:
+                log.warning("trained, and waiting for redis to promote", version=version, error=str(away))
+                await asyncio.sleep(PAUSE)
+        raise AssertionError("it iterates until it is cancelled")
 
     async def _train(self, directory: Path, report: Report) -> str:
         """Run the training process and return the version that it registered."""
         job = TrainingJob(
             params_path=self.settings.params_path,
+            model_name=self.settings.model_name,
             out_dir=directory,
             mlflow_uri=self.settings.mlflow_uri,
-            taken=tuple(await artifact.versions(self.store, self.settings.model_name)),
+            taken=tuple(await self.store.directories(f"models/{self.settings.model_name}")),  # half uploads as well
         )
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -156,15 +184,25 @@ class Trainer:
             return ""
         try:
             serving, _ = await artifact.fetch_manifest(self.store, self.settings.model_name, champion.version)
-        except ObjectNotFound:
+        except (ObjectNotFound, ValidationError):
             return ""  # nothing to compare with, and nothing that could be served
         challenger, _ = await artifact.fetch_manifest(self.store, self.settings.model_name, version)
         return _worse(challenger, serving, policy.max_rmse_increase)
 
     async def _converged(self, champion: Champion) -> dict[str, Any]:
+        self.replica.error = None  # whatever there was to say about the lack of a champion
         patience = self.settings.trainer_converge_seconds
         behind = await wait_converged(self.redis, Keys(self.settings.tenant), champion.epoch, patience)
         return {"version": champion.version, "epoch": champion.epoch, "converged": not behind, "behind": behind}
+
+
+@contextmanager
+def _refusals(prefix: str = "") -> Iterator[None]:
+    """Turn what stops a promotion into the failure of the command."""
+    try:
+        yield
+    except (PromotionRefused, LeaseTaken, ArtifactInvalid) as refused:
+        raise CommandFailed(f"{prefix}{refused}") from refused
 
 
 def _worse(challenger: Manifest, champion: Manifest, limit: float) -> str:
