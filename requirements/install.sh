@@ -12,6 +12,9 @@ python=$venv/bin/python
 bootstrap=requirements/bootstrap.txt
 lock=requirements/$extra.txt
 
+# There from the first moment of a new environment to its first stamp: what Ctrl-C left of one is not built upon.
+incomplete=$venv/incomplete
+
 stamp_of() {
     { pwd; cat "$bootstrap" "requirements/$1.txt" pyproject.toml; } | cksum
 }
@@ -35,7 +38,7 @@ find_python() {
     done
     found=$("${PYTHON:-python3}" --version 2>&1) || found="no ${PYTHON:-python3} on the PATH"
     echo "Tasador needs Python 3.11 or newer, and found: $found." >&2
-    echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2
+    echo "Install one, or name it: make up PYTHON=/path/to/python3.12" >&2
     exit 1
 }
 
@@ -43,6 +46,8 @@ create_venv() {
     chosen=$(find_python)
     echo "Creating $venv with $("$chosen" --version 2>&1)"
     rm -rf "$venv"
+    mkdir "$venv"
+    : >"$incomplete"
     "$chosen" -m venv "$venv" || {
         echo "Python could not create $venv (on Debian and Ubuntu: apt install python3-venv)." >&2
         exit 1
@@ -68,7 +73,7 @@ install_project() {
 }
 
 in_step "$extra" && exit 0
-if ! [ -x "$python" ] || ! is_new_enough "$python"; then
+if [ -e "$incomplete" ] || ! [ -x "$python" ] || ! is_new_enough "$python"; then
     create_venv
 fi
 rm -f "$venv"/*.stamp
@@ -77,6 +82,7 @@ pip_install --require-hashes -r "$bootstrap"
 install_lock
 install_project
 stamp_of "$extra" >"$venv/$extra.stamp"
+rm -f "$incomplete"
 # The developers' lock holds everything that the stack's does.
 if [ "$extra" = dev ]; then
     stamp_of stack >"$venv/stack.stamp"
