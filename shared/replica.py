@@ -19,6 +19,14 @@ from shared.telemetry import get_logger
 SERVING = ("gateway", "scorer")
 """Services that load models, and whose replicas must agree to a promotion."""
 
+# One that announced itself again since it was looked for stays, or a promotion would pass over it.
+# KEYS: replicas, replica... | ARGV: member...
+_FORGET = """
+for i,member in ipairs(ARGV) do
+  if redis.call('EXISTS',KEYS[i+1])==0 then redis.call('SREM',KEYS[1],member) end
+end
+"""
+
 log = get_logger(__name__)
 
 
@@ -135,5 +143,6 @@ async def live_replicas(redis: Redis, keys: Keys, services: Sequence[str] | None
         with suppress(ValidationError):
             found.append(ReplicaInfo.model_validate_json(text))
     if gone:
-        await redis.srem(keys.replicas, *gone)
+        names = [keys.replicas, *(keys.replica(*member.split(":", 1)) for member in gone)]
+        await redis.eval(_FORGET, len(names), *names, *gone)
     return [replica for replica in found if services is None or replica.service in services]

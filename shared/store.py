@@ -7,16 +7,18 @@ obstore does the work, except for writes to local disk: it neither fsyncs nor le
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlparse
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 
 _TEMPORARY = ".tmp-"  # prefix of files being written; never a key
+
+T = TypeVar("T")
 
 
 class ObjectNotFound(KeyError):
@@ -36,6 +38,10 @@ class ObjectExists(ValueError):
     def __init__(self, key: str) -> None:
         super().__init__(f"the store already has an object {key!r}")
         self.key = key
+
+
+class StoreUnavailable(OSError):
+    """The store did not do what it was asked. Writing to the local disk raises other kinds of OSError as well."""
 
 
 class Store:
@@ -59,7 +65,7 @@ class Store:
     async def put(self, key: str, data: bytes) -> None:
         """Write or replace an object."""
         if self._root is None:
-            await obstore.put_async(self._backend, key, data)
+            await _done(obstore.put_async(self._backend, key, data))
         else:
             await asyncio.to_thread(_write_local, self._root / key, data, replace=True)
 
@@ -71,7 +77,7 @@ class Store:
         """
         try:
             if self._root is None:
-                await obstore.put_async(self._backend, key, data, mode="create")
+                await _done(obstore.put_async(self._backend, key, data, mode="create"))
             else:
                 await asyncio.to_thread(_write_local, self._root / key, data, replace=False)
         except (FileExistsError, AlreadyExistsError) as exists:
@@ -81,50 +87,61 @@ class Store:
         """Write or replace an object from a file, without reading it into memory."""
         if self._root is None:
             with path.open("rb") as source:
-                await obstore.put_async(self._backend, key, source)
+                await _done(obstore.put_async(self._backend, key, source))
         else:
             await asyncio.to_thread(_copy_local, self._root / key, path)
 
     async def get(self, key: str) -> bytes:
         """Read a whole object. Raises ObjectNotFound."""
         try:
-            result = await obstore.get_async(self._backend, key)
-            return bytes(await result.bytes_async())
+            result = await _done(obstore.get_async(self._backend, key))
+            return bytes(await _done(result.bytes_async()))
         except FileNotFoundError as missing:
             raise ObjectNotFound(key) from missing
 
     async def get_range(self, key: str, start: int, end: int) -> bytes:
         """Read bytes [start, end) of an object. Raises ObjectNotFound."""
         try:
-            return bytes(await obstore.get_range_async(self._backend, key, start=start, end=end))
+            return bytes(await _done(obstore.get_range_async(self._backend, key, start=start, end=end)))
         except FileNotFoundError as missing:
             raise ObjectNotFound(key) from missing
 
     async def exists(self, key: str) -> bool:
         try:
-            await obstore.head_async(self._backend, key)
+            await _done(obstore.head_async(self._backend, key))
         except FileNotFoundError:
             return False
         return True
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """Yield the keys of all objects below `prefix/`, in no order."""
-        async for batch in obstore.list(self._backend, prefix.rstrip("/") + "/"):
+        batches = aiter(obstore.list(self._backend, prefix.rstrip("/") + "/"))
+        while (batch := await _done(anext(batches, None))) is not None:
             for entry in batch:
                 if _TEMPORARY not in entry["path"]:
                     yield entry["path"]
 
     async def directories(self, prefix: str) -> Sequence[str]:
         """Return the names directly below `prefix/` that have objects of their own."""
-        found = await obstore.list_with_delimiter_async(self._backend, prefix.rstrip("/") + "/")
+        found = await _done(obstore.list_with_delimiter_async(self._backend, prefix.rstrip("/") + "/"))
         return [path.rstrip("/").rsplit("/", 1)[-1] for path in found["common_prefixes"]]
 
     async def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         try:
-            await obstore.delete_async(self._backend, key)
+            await _done(obstore.delete_async(self._backend, key))
         except FileNotFoundError:
             return
+
+
+async def _done(call: Awaitable[T]) -> T:
+    """Let every kind of store fail with the kind of error that a disk gives."""
+    try:
+        return await call
+    except AlreadyExistsError:
+        raise
+    except BaseError as error:
+        raise StoreUnavailable(str(error).split("\n", 1)[0]) from error
 
 
 def _write_local(path: Path, data: bytes, *, replace: bool) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -14,8 +15,9 @@ from shared.settings import ROOT
 class ServiceProcess:
     """One replica: `python -m services.<service>`. Its log is shown when it does not behave."""
 
-    def __init__(self, service: str, directory: Path, **settings: object) -> None:
+    def __init__(self, service: str, directory: Path, *, arguments: Sequence[str] = (), **settings: object) -> None:
         self.service = service
+        self._arguments = arguments
         self.log = directory / f"{service}-{os.urandom(3).hex()}.log"
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("TASADOR_")}
         self._environment |= {f"TASADOR_{name.upper()}": str(value) for name, value in settings.items()}
@@ -30,7 +32,7 @@ class ServiceProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"services.{self.service}"],
+                [sys.executable, "-m", f"services.{self.service}", *self._arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

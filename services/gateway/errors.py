@@ -4,7 +4,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from obstore.exceptions import BaseError as StoreError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -13,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from services.gateway.problems import KINDS, MEDIA_TYPE, ErrorItem, Problem, unavailable
+from shared.store import StoreUnavailable
 from shared.telemetry import get_logger
 
 _SLUGS = {400: "malformed-request", 404: "not-found", 405: "method-not-allowed"}
@@ -36,7 +36,7 @@ def register_handlers(app: FastAPI) -> None:
     for away in (RedisConnectionError, RedisTimeoutError):
         handle(away, lambda *_: unavailable("redis-unavailable", "Redis cannot be reached"))
     handle(ResponseError, _refused)
-    handle(StoreError, _store)
+    handle(StoreUnavailable, _store)
     app.add_exception_handler(ClientDisconnect, _gone)
 
 
@@ -66,7 +66,7 @@ def _refused(_: Request, error: ResponseError) -> Problem:
     return unavailable("redis-unavailable", "Redis cannot take this now")
 
 
-def _store(_: Request, error: StoreError) -> Problem:
+def _store(_: Request, error: StoreUnavailable) -> Problem:
     log.error("the store fails", error=str(error))
     return unavailable("store-unavailable", "the store cannot be reached")
 

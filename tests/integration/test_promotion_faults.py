@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from services.trainer.promote import Promoter, PromotionRecord, PromotionRefused
 from shared import artifact, keys
 from shared.artifact import ArtifactInvalid
 from shared.lease import Lease
+from shared.replica import Replica, live_replicas
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact
 from tests.integration.test_promotion import NAMES, Place, quiet, serving, version_of
@@ -247,3 +249,26 @@ async def test_a_slow_registry_does_not_end_with_an_older_alias(place: Place) ->
     await promoter.mirrored()
     await asyncio.wait({first})
     assert registry.champion == "3"
+
+
+class Slow(Redis):
+    """A client between whose commands somebody else has a word."""
+
+    meanwhile: Replica
+
+    async def mget(self, *args: Any, **options: Any) -> Any:
+        found = await super().mget(*args, **options)
+        await self.meanwhile.announce()
+        return found
+
+
+async def test_a_replica_that_comes_back_while_it_is_forgotten_is_not_lost(place: Place) -> None:
+    waking = Replica("gateway", place.settings.model_copy(update={"replica_id": "w"}), place.redis)
+    await waking.announce()
+    await place.redis.delete(NAMES.replica("gateway", "w"))  # it was away for longer than its presence
+    reader = Slow.from_url(place.settings.redis_url.get_secret_value(), decode_responses=True)
+    assert isinstance(reader, Slow)
+    reader.meanwhile = waking
+    assert await live_replicas(reader, NAMES) == []
+    assert [r.id for r in await live_replicas(place.redis, NAMES)] == ["w"]
+    await reader.aclose()

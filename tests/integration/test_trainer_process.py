@@ -1,5 +1,6 @@
 """The trainer as a process: it makes the first champion, obeys commands, and bears being killed at any time."""
 
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,11 +11,12 @@ import pytest
 from redis.asyncio import Redis
 
 from shared import artifact
-from shared.events import Operation, ReloadRequested, RetrainRequested, RollbackRequested
-from shared.keys import Keys
-from shared.replica import ReplicaInfo, live_replicas
+from shared.events import Command, Operation, PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
+from shared.keys import Keys, champion_path
+from shared.replica import Replica, ReplicaInfo, live_replicas
+from shared.settings import CommonSettings
 from shared.store import Store
-from tests.artifacts import a_champion
+from tests.artifacts import a_champion, an_artifact, break_graph
 from tests.pipelines import a_table, a_target
 from tests.processes import ServiceProcess
 from tests.valkey import ValkeyServer
@@ -42,18 +44,23 @@ class Trainers:
         self.redis = Redis.from_url(valkey.url, decode_responses=True)
         self.keys = Keys()
         self._directory = directory
-        self._url = valkey.url
+        self.url = valkey.url
 
-    def trainer(self) -> ServiceProcess:
+    def trainer(self, *arguments: str, **settings: object) -> ServiceProcess:
         return ServiceProcess(
             "trainer",
             self._directory,
-            redis_url=self._url,
+            arguments=arguments,
+            redis_url=self.url,
             state_dir=self._directory / "state",
             params_path=self.params,
             trainer_lease_seconds=2,
             presence_seconds=2,
+            **settings,
         ).start()
+
+    async def ready(self) -> bool:
+        return (await self.replica()).state == "ready"
 
     async def replica(self) -> ReplicaInfo:
         found = await live_replicas(self.redis, self.keys, ["trainer"])
@@ -65,9 +72,7 @@ class Trainers:
         assert found is not None
         return found
 
-    async def ask(
-        self, command: RetrainRequested | RollbackRequested | ReloadRequested
-    ) -> Callable[[], Awaitable[Operation]]:
+    async def ask(self, command: Command) -> Callable[[], Awaitable[Operation]]:
         """Give a command as the gateway does; the result says, awaited, how the operation ended."""
         operation = Operation(id=command.operation_id, kind="retrain", reason=command.reason)
         await self.redis.set(self.keys.operation(operation.id), operation.to_json())
@@ -178,3 +183,80 @@ async def test_a_second_trainer_stands_by_and_follows(trainers: Trainers) -> Non
             await eventually(second_stands_by, within=60)
             first.kill()
             await eventually(second_leads, within=60)
+
+
+async def test_a_model_that_was_renamed_is_not_trained_under_another_name(trainers: Trainers) -> None:
+    await a_champion(trainers.store, "goods")
+    with trainers.trainer():
+        await eventually(trainers.ready)
+        trainers.params.write_text(PARAMS.replace("goods}", "wares}"))
+        operation = await (await trainers.ask(RetrainRequested(operation_id="a", reason="")))()
+        assert operation.state == "failed"
+        assert "model.name" in operation.detail
+        assert "'wares', but this trainer serves 'goods'" in operation.detail
+    assert await trainers.store.directories("models/wares") == []
+
+
+async def test_a_version_that_nobody_can_load_does_not_stop_the_trainer(trainers: Trainers) -> None:
+    await an_artifact(trainers.store, "goods")
+    await break_graph(trainers.store, "goods", "1")
+    with trainers.trainer():
+        await eventually(trainers.ready)
+        assert "version 1 could not be promoted" in ((await trainers.replica()).error or "")
+        operation = await (await trainers.ask(RetrainRequested(operation_id="a", reason="")))()
+        assert operation.state == "succeeded", operation.detail
+
+        async def mended() -> bool:
+            return (await trainers.replica()).error is None
+
+        await eventually(mended)
+
+
+async def test_an_unreadable_champion_is_named_and_does_not_stop_the_trainer(trainers: Trainers) -> None:
+    await a_champion(trainers.store, "goods")
+    await trainers.store.put(champion_path("goods"), b"{")
+    with trainers.trainer() as process:
+        await eventually(trainers.ready)
+        assert "champion.json is not readable" in ((await trainers.replica()).error or "")
+        await trainers.store.delete(champion_path("goods"))
+        back = await (await trainers.ask(PromotionRequested(operation_id="a", reason="", version="1")))()
+        assert back.state == "succeeded", back.detail
+        assert process.running()
+
+
+async def test_half_an_upload_does_not_stand_in_the_way_of_the_next_training(trainers: Trainers) -> None:
+    await trainers.store.put("models/goods/1/model.onnx", b"half")
+    with trainers.trainer():
+        assert (await eventually(trainers.champion, within=90)).version == "2"
+
+
+async def test_ctrl_c_ends_a_training_in_the_foreground_without_a_traceback(trainers: Trainers) -> None:
+    with trainers.trainer("--once") as process:
+
+        async def started() -> bool:
+            return (await trainers.replica()).detail.startswith("cross-validation")
+
+        await eventually(started, within=90)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everybody
+        assert process.wait(timeout=15) == 130
+    assert "Traceback" not in process.log.read_text()
+
+
+async def test_a_training_that_took_effect_before_the_trainer_was_killed_is_not_done_again(trainers: Trainers) -> None:
+    await a_champion(trainers.store, "goods")
+    settings = CommonSettings(redis_url=trainers.url, model_name="goods")
+    leaving = Replica("gateway", settings, trainers.redis)
+    leaving.state = "draining"  # nobody asks it, but the operation waits for it to converge
+    async with leaving:
+        with trainers.trainer(trainer_converge_seconds=60) as process:
+            retrained = await trainers.ask(RetrainRequested(operation_id="a", reason="by hand"))
+
+            async def promoted() -> bool:
+                return (await trainers.champion()).version == "2"
+
+            await eventually(promoted, within=90)
+            process.kill()
+    with trainers.trainer():
+        operation = await retrained()
+        assert operation.result["version"] == "2"
+    assert await artifact.versions(trainers.store, "goods") == ["1", "2"]

@@ -56,3 +56,9 @@ async def test_a_failed_write_leaves_nothing(store: Store, tmp_path: Path) -> No
         await store.put_file("k", tmp_path / "absent")
     assert [key async for key in store.list("")] == []
     assert list((tmp_path / "a b").rglob(".tmp-*")) == []
+
+
+async def test_whatever_the_store_does_not_do_is_an_error_of_the_operating_system(store: Store) -> None:
+    await store.put("k", b"1")
+    with pytest.raises(OSError, match="k/below"):
+        await store.get("k/below")
