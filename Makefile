@@ -10,7 +10,7 @@ INSTALL := @PYTHON="$(PYTHON)" sh requirements/install.sh
 LOCK := $(VENV) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 SERVICE_LOCKS := gateway scorer trainer monitor stack
 
-.PHONY: help up down dev train test check bench lock clean stack-venv dev-venv
+.PHONY: help up down dev train test coverage check bench lock clean stack-venv dev-venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ train: stack-venv ## train a model now and promote it if it is better
 
 test: dev-venv ## run the whole suite with coverage
 	@$(VENV) -m pytest tests --cov --cov-report=term:skip-covered $(ARGS)
+
+coverage: dev-venv ## as `test`, and measure the started processes too (slower)
+	@$(VENV) -m pytest tests --cov --cov-config=tests/processes.coveragerc --cov-report=term:skip-covered $(ARGS)
 
 check: dev-venv ## lint, format, types, import contracts: what CI checks
 	@$(VENV) -m ruff check .
