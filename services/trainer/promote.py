@@ -33,7 +33,7 @@ from shared.tasks import end, until_cancelled
 from shared.telemetry import get_logger
 
 LEASE = timedelta(seconds=15)
-PATIENCE = timedelta(seconds=90)  # for another promotion to end; longer than its deadline
+GRACE = timedelta(seconds=30)  # beyond its deadline, for another promotion to end
 STOPPED = "the trainer stopped before all replicas had agreed"
 
 # Every script checks the lease first: a trainer that was paused past its end must not write.
@@ -103,6 +103,7 @@ class Promoter:
         self._redis = redis
         self._registry = registry
         self._deadline = deadline
+        self._patience = deadline + GRACE
         self._keys = keys.Keys(settings.tenant)
         self._mirroring: asyncio.Task[None] | None = None
 
@@ -131,7 +132,7 @@ class Promoter:
         self, action: Action, version: str | None, reason: str, progress: Progress, operation: str | None
     ) -> Champion:
         lease = self._lease()
-        async with lease.held(PATIENCE):
+        async with lease.held(self._patience):
             try:
                 champion = await self._settle(lease, STOPPED)
                 done = await self.outcome(operation)
@@ -162,7 +163,7 @@ class Promoter:
             LeaseTaken: another promotion did not end.
         """
         lease = self._lease()
-        async with lease.held(PATIENCE):
+        async with lease.held(self._patience):
             await self._publish(lease, await self._settle(lease, STOPPED))
 
     async def keep_published(self, interval: float) -> None:
