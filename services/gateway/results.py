@@ -4,11 +4,12 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
-from services.gateway.tables.formats import Format
+from services.gateway.tables.formats import ALIASES, Format
 from shared.chunks import part_schema
 
 ROW_GROUP_ROWS = 65_536  # of Parquet: small enough to hold, large enough for a short footer
@@ -126,11 +127,12 @@ class _Sink(io.RawIOBase):
 
 
 class _Arrow:
-    def __init__(self) -> None:
+    def __init__(self, *, file: bool = False) -> None:
         import pyarrow as pa  # noqa: PLC0415 - a third of a second
 
         self._sink = _Sink()
-        self._writer = pa.ipc.new_stream(pa.PythonFile(self._sink, mode="w"), part_schema())
+        new = pa.ipc.new_file if file else pa.ipc.new_stream
+        self._writer = new(pa.PythonFile(self._sink, mode="w"), part_schema())
 
     def start(self) -> bytes:
         return self._sink.take()
@@ -180,6 +182,7 @@ OUTPUTS: Mapping[Format, Output] = {
     Format.JSON: Output("application/json", "json", _Document),
     Format.PARQUET: Output("application/vnd.apache.parquet", "parquet", _Parquet),
     Format.ARROW: Output("application/vnd.apache.arrow.stream", "arrows", _Arrow),
+    Format.ARROW_FILE: Output("application/vnd.apache.arrow.file", "arrow", partial(_Arrow, file=True)),
 }
 _NAMES: Sequence[tuple[str, Format]] = [
     ("application/x-ndjson", Format.LINES),  # the first one that a range takes in is what it gets
@@ -188,6 +191,7 @@ _NAMES: Sequence[tuple[str, Format]] = [
     ("application/json", Format.JSON),
     ("application/vnd.apache.parquet", Format.PARQUET),
     ("application/vnd.apache.arrow.stream", Format.ARROW),
+    ("application/vnd.apache.arrow.file", Format.ARROW_FILE),
 ]
 
 
@@ -210,7 +214,7 @@ def _wishes(accept: str) -> Iterator[tuple[str, float]]:
         name, *parameters = (part.strip() for part in item.split(";"))
         quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
         try:
-            yield name, float(quality)
+            yield ALIASES.get(name, name), float(quality)
         except ValueError:
             continue
 

@@ -121,8 +121,10 @@ def guess(beginning: bytes) -> str:
     """Return the media type that the first bytes of a table speak for."""
     if beginning.startswith(b"PAR1"):
         return media_type("parquet")
-    if beginning.startswith(b"\xff\xff\xff\xff"):
+    if beginning.startswith(b"ARROW1"):
         return media_type("arrow")
+    if beginning.startswith(b"\xff\xff\xff\xff"):
+        return media_type("arrows")
     text = beginning.lstrip()
     if text.startswith(b"{") and not text.startswith((b'{"instances"', b"{\n", b"{\r")):
         return media_type("ndjson")

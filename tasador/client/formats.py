@@ -13,7 +13,7 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".jsonl": NDJSON,
     ".parquet": "application/vnd.apache.parquet",
     ".pq": "application/vnd.apache.parquet",
-    ".arrow": "application/vnd.apache.arrow.stream",
+    ".arrow": "application/vnd.apache.arrow.file",
     ".arrows": "application/vnd.apache.arrow.stream",
 }
 

@@ -194,6 +194,10 @@ def read_arrow(content: bytes) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in pa.ipc.open_stream(content).read_all().to_pylist()]
 
 
+def read_arrow_file(content: bytes) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in pa.ipc.open_file(content).read_all().to_pylist()]
+
+
 def read_parquet(content: bytes) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in pq.read_table(io.BytesIO(content)).to_pylist()]
 
@@ -210,7 +214,7 @@ async def test_results_come_in_every_format(gate: Gateway, hand: HandScorer) -> 
     rows = list(csv.reader(io.StringIO((await get(gate, path, Accept="text/csv")).text)))
     assert rows[0] == ["index", "prediction", "error_field", "error_code", "error_detail"]
     assert rows[1:] == [["" if value is None else str(value) for value in flat(record)] for record in EXPECTED]
-    for media_type, read in (("parquet", read_parquet), ("arrow.stream", read_arrow)):
+    for media_type, read in (("parquet", read_parquet), ("arrow.stream", read_arrow), ("arrow.file", read_arrow_file)):
         answer = await get(gate, path, Accept=f"application/vnd.apache.{media_type}")
         assert read(answer.content) == [flat(record) for record in EXPECTED]
 

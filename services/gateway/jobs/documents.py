@@ -34,6 +34,7 @@ _BODIES: dict[Format, dict[str, Any]] = {
     Format.CSV: {"schema": {"type": "string", "description": "Comma-separated UTF-8 with a header line (RFC 4180)."}},
     Format.PARQUET: {"schema": {"type": "string", "format": "binary"}},
     Format.ARROW: {"schema": {"type": "string", "format": "binary", "description": "Arrow IPC stream."}},
+    Format.ARROW_FILE: {"schema": {"type": "string", "format": "binary", "description": "Arrow IPC file."}},
 }
 
 

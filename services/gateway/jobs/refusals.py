@@ -6,6 +6,7 @@ from services.gateway.tables import (
     ColumnWrongType,
     EmptyTable,
     NotATable,
+    NotInstances,
     TableRefused,
     TableTooLarge,
 )
@@ -20,10 +21,12 @@ def as_problem(refused: TableRefused) -> Problem:
             return Problem("invalid-body", detail, errors=[_column(name, "wrong_type", detail)])
         case TableTooLarge(rows=rows):
             return Problem("too-many-rows" if rows else "payload-too-large", detail)
-        case NotATable():
-            return Problem("malformed-body", detail)
+        case EmptyTable():
+            return Problem("empty-table", detail, errors=[ErrorItem(pointer(), "missing", "expected at least one row")])
+        case NotInstances(path=path, code=code):
+            return Problem("invalid-body", detail, errors=[ErrorItem(pointer(*path), code, detail)])
         case _:
-            return Problem("empty-table" if isinstance(refused, EmptyTable) else "invalid-body", detail)
+            return Problem("malformed-body" if isinstance(refused, NotATable) else "invalid-body", detail)
 
 
 def _column(name: str, code: str, detail: str) -> ErrorItem:

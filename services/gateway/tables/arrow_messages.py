@@ -14,15 +14,15 @@ _CONTINUATION = -1
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
 
 
-def check_messages(file: BinaryIO, limit: int) -> None:
-    """Check that no message takes more than `limit` bytes, decompressed, and go back to the start.
+def check_messages(file: BinaryIO, start: int, limit: int) -> None:
+    """Check that no message takes more than `limit` bytes, decompressed, and go back to `start`, where they begin.
 
     Raises:
         NotATable: these are no Arrow messages.
         TableTooLarge
     """
     size = file.seek(0, os.SEEK_END)
-    file.seek(0)
+    file.seek(start)
     try:
         while (length := _next_length(file)) > 0:
             needed = _body_bytes(file.read(length), file, size)
@@ -30,7 +30,7 @@ def check_messages(file: BinaryIO, limit: int) -> None:
                 raise TableTooLarge(f"a record batch takes {needed:,} bytes, more than {limit:,}; write smaller ones")
     except (struct.error, IndexError) as error:
         raise NotATable(f"this is no Arrow stream: {error}") from None
-    file.seek(0)
+    file.seek(start)
 
 
 def _next_length(file: BinaryIO) -> int:

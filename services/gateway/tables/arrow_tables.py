@@ -1,4 +1,4 @@
-"""Parquet files and Arrow streams."""
+"""Parquet files, Arrow streams and Arrow files."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -14,6 +14,7 @@ from shared.signature import Signature
 
 _ROWS = 16_384  # encoded at once
 _BUFFER_BYTES = 1 << 16  # per column; without, pyarrow reads the column of a whole row group
+_ARROW_FILE = b"ARROW1\0\0"  # a file is this, then a stream, then an index of it
 _BROKEN = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError)
 
 
@@ -56,10 +57,11 @@ class ParquetTable(_Columnar):
 
 
 class ArrowTable(_Columnar):
-    """An Arrow IPC stream. Nothing in it is trusted: offsets and texts are checked before they are used."""
+    """An Arrow IPC stream or file. Nothing in it is trusted: offsets and texts are checked before they are used."""
 
     def __init__(self, file: BinaryIO, signature: Signature, *, max_batch_bytes: int, by_rows: bool = False) -> None:
-        check_messages(file, max_batch_bytes)
+        start = len(_ARROW_FILE) if file.read(len(_ARROW_FILE)) == _ARROW_FILE else 0
+        check_messages(file, start, max_batch_bytes)
         try:
             self._stream = pa.ipc.open_stream(file)
             names = self._stream.schema.names

@@ -49,7 +49,11 @@ class NotATable(TableRefused):
 
 
 class NotInstances(TableRefused):
-    """A JSON document that is not `{"instances": [...]}`."""
+    """A JSON document that is not `{"instances": [...]}`. `path` is where, `code` what is wrong there."""
+
+    def __init__(self, detail: str, code: str, *path: str) -> None:
+        super().__init__(detail)
+        self.code, self.path = code, path
 
 
 class ColumnsMissing(TableRefused):

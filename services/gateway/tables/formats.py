@@ -16,6 +16,7 @@ class Format(Enum):
     CSV = "CSV"
     PARQUET = "Parquet"
     ARROW = "Arrow stream"
+    ARROW_FILE = "Arrow file"
 
 
 FORMATS: Mapping[str, Format] = {
@@ -25,7 +26,17 @@ FORMATS: Mapping[str, Format] = {
     "text/csv": Format.CSV,
     "application/vnd.apache.parquet": Format.PARQUET,
     "application/vnd.apache.arrow.stream": Format.ARROW,
+    "application/vnd.apache.arrow.file": Format.ARROW_FILE,
 }
+ALIASES: Mapping[str, str] = {
+    "application/ndjson": "application/x-ndjson",
+    "application/jsonlines": "application/x-ndjson",
+    "application/x-jsonlines": "application/x-ndjson",
+    "application/csv": "text/csv",
+    "application/parquet": "application/vnd.apache.parquet",
+    "application/x-parquet": "application/vnd.apache.parquet",
+}
+"""Names that clients use although nobody registered them: taken alike, and never sent."""
 
 
 def format_of(content_type: str) -> Format | None:
@@ -35,7 +46,8 @@ def format_of(content_type: str) -> Format | None:
     if str(message.get_param("charset", "utf-8")).lower() not in ("utf-8", "utf8", "us-ascii"):
         return None
     # get_content_type() would answer text/plain for what it cannot read
-    return FORMATS.get(content_type.split(";", 1)[0].strip().lower())
+    name = content_type.split(";", 1)[0].strip().lower()
+    return FORMATS.get(ALIASES.get(name, name))
 
 
 @dataclass(frozen=True)

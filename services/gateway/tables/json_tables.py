@@ -6,13 +6,14 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from services.gateway.tables.block import Block, NotInstances, TableTooLarge
+from services.gateway.tables.block import Block, NotInstances, TableTooLarge, listable
 from services.gateway.tables.json_rows import JsonRows
 from services.gateway.tables.json_text import UNREADABLE, parse
 from services.gateway.tables.lines import BOM, blocks, end_of_lines
 from shared.signature import Signature
 
 _ROWS = 5000  # of a block, where the format has no blocks of its own
+_EXPECTED = 'expected {"instances": [row, …]}'
 
 
 class LinesTable:
@@ -72,10 +73,14 @@ class DocumentTable:
 
 
 def _instances(document: object) -> list[object]:
-    if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
-        raise NotInstances('expected {"instances": [row, …]}')
+    if not isinstance(document, dict):
+        raise NotInstances(_EXPECTED, "wrong_type")
+    if not isinstance(document.get("instances"), list):
+        raise NotInstances(_EXPECTED, "wrong_type" if "instances" in document else "missing", "instances")
     unknown = sorted(document.keys() - {"instances"})
     if unknown:
-        raise NotInstances(f'unknown member {unknown[0][:50]!r} beside "instances"')
+        raise NotInstances(
+            f'unknown member {unknown[0][:50]!r} beside "instances"', "unknown_field", listable(unknown[0])
+        )
     rows: list[object] = document["instances"]
     return rows

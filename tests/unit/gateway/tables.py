@@ -78,10 +78,13 @@ def parquet_of(columns: Mapping[str, Any], **options: Any) -> bytes:
     return sink.getvalue()
 
 
-def arrow_of(columns: Mapping[str, Any], compression: str | None = None, max_chunksize: int | None = 7) -> bytes:
+def arrow_of(
+    columns: Mapping[str, Any], compression: str | None = None, max_chunksize: int | None = 7, *, file: bool = False
+) -> bytes:
     sink = pa.BufferOutputStream()
     table = pa.table(dict(columns))
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+    new = pa.ipc.new_file if file else pa.ipc.new_stream
+    with new(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
         writer.write_table(table, max_chunksize=max_chunksize)
     data: bytes = sink.getvalue().to_pybytes()
     return data

@@ -28,7 +28,10 @@ from shared.chunks import RowError, decode_part, encode_part
         ("application/x-ndjson;q=0, */*", "csv"),
         ("APPLICATION/VND.APACHE.PARQUET", "parquet"),
         ("application/vnd.apache.arrow.stream", "arrows"),
+        ("application/vnd.apache.arrow.file", "arrow"),
         ("application/jsonl", "ndjson"),
+        ("application/ndjson, text/csv;q=0.9", "ndjson"),
+        ("application/x-parquet", "parquet"),
         ("application/json;q=x, text/csv;q=0.1", "csv"),
         ("image/png", None),
         ("text/csv;q=0", None),
@@ -60,6 +63,8 @@ def test_a_document_without_rows_is_a_document(kind: Format) -> None:
             assert pq.read_table(io.BytesIO(data)).num_rows == 0
         if kind is Format.ARROW:
             assert pa.ipc.open_stream(data).read_all().num_rows == 0
+        if kind is Format.ARROW_FILE:
+            assert pa.ipc.open_file(data).read_all().num_rows == 0
         if kind in (Format.CSV, Format.LINES):
             assert len(data.splitlines()) == (kind is Format.CSV)
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.gateway.jobs.refusals import as_problem
 from services.gateway.tables import (
     ColumnsMissing,
     ColumnWrongType,
@@ -199,11 +200,26 @@ def test_what_is_no_table_is_refused_with_the_place(kind: Format, body: bytes, m
 
 
 @pytest.mark.parametrize(
-    "body", [b"[]", b"{}", b'{"instances":{}}', b'{"instances":[],"options":1}', b'{"instances":NaN}']
+    ("body", "pointer", "code"),
+    [
+        (b"[]", "", "wrong_type"),
+        (b"{}", "/instances", "missing"),
+        (b'{"instances":{}}', "/instances", "wrong_type"),
+        (b'{"instances":[],"options":1}', "/options", "unknown_field"),
+        (b'{"instances":NaN}', "/instances", "wrong_type"),
+    ],
 )
-def test_a_document_of_another_shape_is_refused(body: bytes) -> None:
-    with pytest.raises(NotInstances):
+def test_a_document_of_another_shape_is_refused_with_the_place(body: bytes, pointer: str, code: str) -> None:
+    with pytest.raises(NotInstances) as refused:
         read(Format.JSON, body)
+    assert [(error.pointer, error.code) for error in as_problem(refused.value).errors] == [(pointer, code)]
+
+
+@pytest.mark.parametrize("kind", [Format.ARROW, Format.ARROW_FILE])
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_an_arrow_file_is_read_as_the_stream_that_is_in_it(kind: Format, compression: str | None) -> None:
+    body = arrow_of(columns_of(20) | {"zone": pa.array(["y"] * 20).dictionary_encode()}, compression, file=True)
+    assert read(kind, body).x.tolist() == [EXPECTED] * 20
 
 
 def test_what_would_not_fit_into_memory_is_refused() -> None:
@@ -224,7 +240,11 @@ def test_an_arrow_batch_that_would_not_fit_into_memory_is_refused_before_it_is_r
 
 @pytest.mark.parametrize(
     ("kind", "body"),
-    [(Format.ARROW, arrow_of(columns_of(3), compression="lz4")), (Format.PARQUET, parquet_of(columns_of(3)))],
+    [
+        (Format.ARROW, arrow_of(columns_of(3), compression="lz4")),
+        (Format.ARROW_FILE, arrow_of(columns_of(3), compression="lz4", file=True)),
+        (Format.PARQUET, parquet_of(columns_of(3))),
+    ],
 )
 @settings(deadline=None, derandomize=True)  # what pyarrow does not survive must not come and go
 @given(place=st.floats(0, 1), damage=st.binary(min_size=1, max_size=8))
@@ -264,6 +284,9 @@ def test_a_signature_of_numbers_alone_reads_json_lines_too() -> None:
         ("application/json", Format.JSON),
         ("application/jsonl", Format.LINES),
         ("application/vnd.apache.parquet", Format.PARQUET),
+        ("application/x-parquet", Format.PARQUET),
+        ("application/vnd.apache.arrow.file", Format.ARROW_FILE),
+        ("application/ndjson", Format.LINES),
         ("text/plain", None),
         ("", None),
         (";", None),

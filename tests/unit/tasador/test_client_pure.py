@@ -44,6 +44,7 @@ def test_an_unknown_suffix_is_refused_with_those_that_are_known() -> None:
     [
         (b"PAR1\x15", "application/vnd.apache.parquet"),
         (b"\xff\xff\xff\xff\x10", "application/vnd.apache.arrow.stream"),
+        (b"ARROW1\0\0\xff\xff", "application/vnd.apache.arrow.file"),
         (b'{"a": 1}\n{"a": 2}', "application/x-ndjson"),
         (b'{"instances": [', "application/json"),
         (b" [{", "application/json"),
