@@ -107,7 +107,10 @@ class SelectionParams(Section):
 
 class PromotionParams(Section):
     automatic: bool = True
-    """Promote a trained version by itself when it passes; otherwise it waits for `tasador model promote`."""
+    """Promote a trained version by itself when it passes; otherwise it waits for `tasador model promote`.
+
+    The very first version always goes into service.
+    """
     max_rmse_increase: float = Field(0.1, ge=0)
     """Relative; a version that is worse than the champion by more on the test rows is not promoted by itself."""
     deadline: float = Field(60.0, gt=0, le=3600)

@@ -177,11 +177,11 @@ class Trainer:
 
     async def _held_back(self, version: str, policy: PromotionParams) -> str:
         """Return why a new version shall not go into service by itself; "" when it may."""
-        if not policy.automatic:
-            return "promotion.automatic is off: promote it with `tasador model promote`"
         champion = await artifact.read_champion(self.store, self.settings.model_name)
         if champion is None:
-            return ""
+            return ""  # nothing serves that could be made worse
+        if not policy.automatic:
+            return "promotion.automatic is off: promote it with `tasador model promote`"
         try:
             serving, _ = await artifact.fetch_manifest(self.store, self.settings.model_name, champion.version)
         except (ObjectNotFound, ValidationError):

@@ -112,12 +112,16 @@ async def training(trainers: Trainers) -> AsyncIterator[ServiceProcess]:
 
 @pytest.mark.timeout(240)
 async def test_it_trains_the_first_champion_and_obeys_commands(trainers: Trainers) -> None:
+    trainers.params.write_text(PARAMS + "promotion: {automatic: false}\n")  # the first has nothing to be held back for
     with trainers.trainer() as process:
         assert (await eventually(trainers.champion, within=90)).version == "1"
         retrained = await trainers.ask(RetrainRequested(operation_id="a", reason="by hand"))
         operation = await retrained()
         assert operation.state == "succeeded", operation.detail
-        assert operation.result["version"] == "2"
+        assert (operation.result["version"], operation.result["promoted"]) == ("2", False)
+        assert (await trainers.champion()).version == "1"
+        promoted = await (await trainers.ask(PromotionRequested(operation_id="p", version="2", reason="checked")))()
+        assert promoted.result["version"] == "2"
         assert (await trainers.champion()).version == "2"
 
         back = await (await trainers.ask(RollbackRequested(operation_id="b", reason="worse")))()
