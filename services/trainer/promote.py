@@ -12,15 +12,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.trainer.ledger import Action, Ledger, PromotionRecord
 from shared import artifact, keys
-from shared.artifact import ArtifactInvalid, Champion, HistoryEntry
+from shared.artifact import ArtifactInvalid, Champion
 from shared.clock import utc_now
 from shared.engine import load_model
 from shared.events import BROADCAST_LENGTH, ModelPromoted, ModelStaged
@@ -28,7 +28,7 @@ from shared.follower import Receipt
 from shared.lease import Lease
 from shared.replica import SERVING, live_replicas
 from shared.settings import CommonSettings
-from shared.store import ObjectNotFound, Store
+from shared.store import Store
 from shared.tasks import end, until_cancelled
 from shared.telemetry import get_logger
 
@@ -53,7 +53,6 @@ redis.call('XADD',KEYS[3],'MAXLEN','~',ARGV[6],'*','__data__',ARGV[5]) return 1
 
 log = get_logger(__name__)
 
-Action = Literal["promoted", "rolled_back"]
 Progress = Callable[[str], Awaitable[None]]
 
 
@@ -69,29 +68,6 @@ class Registry(Protocol):
         ...
 
 
-class PromotionRecord(BaseModel):
-    """`promotion.json`: the promotion under way, or the last one."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    action: Action
-    version: str
-    digest: str
-    epoch: int
-    """What the epoch will be."""
-    previous: str | None
-    reason: str
-    operation: str | None = None
-    """The command that asked for it."""
-    started_at: AwareDatetime
-    state: Literal["staged", "done", "aborted"] = "staged"
-
-    @property
-    def champion(self) -> Champion:
-        return Champion(version=self.version, epoch=self.epoch, digest=self.digest)
-
-
 class Promoter:
     """The only writer of `champion.json`, the history and the desired version."""
 
@@ -100,6 +76,7 @@ class Promoter:
     ) -> None:
         self._name = settings.model_name
         self._store = store
+        self.ledger = Ledger(store, settings.model_name)
         self._redis = redis
         self._registry = registry
         self._deadline = deadline
@@ -135,10 +112,12 @@ class Promoter:
         async with lease.held(self._patience):
             try:
                 champion = await self._settle(lease, STOPPED)
-                done = await self.outcome(operation)
+                done = await self.ledger.outcome(operation)
                 if done is not None:
                     return done
-                target = version or await self._previous()
+                target = version or await self.ledger.previous()
+                if target is None:
+                    raise PromotionRefused("there is no earlier version to go back to")
                 if champion is not None and champion.version == target:
                     return champion
                 record = await self._record(target, reason, action, champion, operation)
@@ -146,14 +125,6 @@ class Promoter:
                 raise PromotionRefused(str(invalid)) from invalid
             await self._carry_through(lease, record, progress)
             return record.champion
-
-    async def outcome(self, operation: str | None) -> Champion | None:
-        """Return what an operation has put into service, None if nothing. Somebody may have replaced it since."""
-        for entry in await artifact.read_history(self._store, self._name) if operation else []:
-            if entry.operation == operation and entry.epoch is not None:
-                _, digest = await artifact.fetch_manifest(self._store, self._name, entry.version)
-                return Champion(version=entry.version, epoch=entry.epoch, digest=digest)
-        return None
 
     async def recover(self) -> None:
         """Finish or abort what a trainer that died left behind, and tell Redis the desired version.
@@ -179,7 +150,7 @@ class Promoter:
 
     async def _look_after(self) -> None:
         """See that Redis knows the champion, and holds no candidate that nobody promotes any more."""
-        champion = await artifact.read_champion(self._store, self._name)
+        champion = await self.ledger.champion()
         told = champion is None or await self._desired_epoch() >= champion.epoch
         if told and not await self._redis.hexists(self._keys.model(self._name), "promotion_id"):
             return
@@ -219,7 +190,7 @@ class Promoter:
             operation=operation,
             started_at=utc_now(),
         )
-        await self._save(record)
+        await self.ledger.open(record)
         return record
 
     async def _carry_through(self, lease: Lease, record: PromotionRecord, progress: Progress) -> None:
@@ -236,9 +207,8 @@ class Promoter:
 
     async def _settle(self, lease: Lease, why: str) -> Champion | None:
         """Finish or abort the promotion that the last holder of the lease left open, and return the champion."""
-        record = await self._last_record()
-        champion = await artifact.read_champion(self._store, self._name)
-        if record is not None and record.state == "staged":
+        record, champion = await self.ledger.unsettled(), await self.ledger.champion()
+        if record is not None:
             if champion == record.champion:
                 await self._finish(lease, record)
             else:
@@ -277,7 +247,7 @@ class Promoter:
     async def _decide(self, lease: Lease, record: PromotionRecord) -> None:
         if not await lease.renew():
             raise PromotionRefused("the promotion lease was lost before the decision")
-        await artifact.write_champion(self._store, self._name, record.champion)
+        await self.ledger.decide(record)
 
     async def _finish(self, lease: Lease, record: PromotionRecord) -> None:
         """Everything that follows from the decision; each step may be repeated."""
@@ -286,8 +256,7 @@ class Promoter:
         except (RedisError, OSError) as error:  # keep_published does it when Redis is back
             log.warning("promoted, but redis is away", error=str(error))
         try:
-            await self._remember(record, record.action, record.epoch, record.reason)
-            await self._save(record.model_copy(update={"state": "done"}))
+            await self.ledger.close(record)
         except OSError as error:  # the next promotion does it first
             log.warning("promoted, but the history could not be written", error=str(error))
         self._mirroring = asyncio.create_task(self._mirror(record.version, self._mirroring))
@@ -309,10 +278,9 @@ class Promoter:
 
     async def _abort(self, lease: Lease, record: PromotionRecord, why: str) -> None:
         log.warning("promotion aborted", version=record.version, why=why)
-        await self._remember(record, "aborted", None, f"{record.reason}: {why}")
-        await self._save(record.model_copy(update={"state": "aborted"}))
+        await self.ledger.abort(record, why)
         try:
-            await self._publish(lease, await artifact.read_champion(self._store, self._name))
+            await self._publish(lease, await self.ledger.champion())
         except (RedisError, OSError):
             return  # recover() clears the candidate
 
@@ -330,43 +298,6 @@ class Promoter:
     async def _run(self, script: str, lease: Lease, stream: str, args: list[str]) -> bool:
         names = [lease.key, self._keys.model(self._name), self._keys.stream(stream)]
         return bool(await self._redis.eval(script, len(names), *names, lease.token, *args, str(BROADCAST_LENGTH)))
-
-    async def _remember(
-        self,
-        record: PromotionRecord,
-        action: Literal["promoted", "rolled_back", "aborted"],
-        epoch: int | None,
-        why: str,
-    ) -> None:
-        entry = HistoryEntry(
-            at=utc_now(),
-            action=action,
-            version=record.version,
-            previous=record.previous,
-            epoch=epoch,
-            reason=why,
-            promotion_id=record.id,
-            operation=record.operation,
-        )
-        await artifact.append_history(self._store, self._name, entry)
-
-    async def _save(self, record: PromotionRecord) -> None:
-        await self._store.put(keys.promotion_path(self._name), record.model_dump_json().encode())
-
-    async def _last_record(self) -> PromotionRecord | None:
-        try:
-            return PromotionRecord.model_validate_json(await self._store.get(keys.promotion_path(self._name)))
-        except ObjectNotFound:
-            return None
-        except ValidationError as invalid:
-            log.error("promotion.json is not readable and is ignored", error=str(invalid))
-            return None
-
-    async def _previous(self) -> str:
-        served = artifact.served_versions(await artifact.read_history(self._store, self._name))
-        if len(served) < 2:
-            raise PromotionRefused("there is no earlier version to go back to")
-        return served[-2]
 
 
 async def wait_converged(redis: Redis, names: keys.Keys, epoch: int, patience: float) -> list[str]:

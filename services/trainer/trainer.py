@@ -91,7 +91,7 @@ class Trainer:
             CommandFailed: the data, the parameters or the export were refused, the result could not be stored, or a
                 replica refused the version.
         """
-        done = await self.promoter.outcome(operation)
+        done = await self.promoter.ledger.outcome(operation)
         if done is not None:
             return {"promoted": True, **await self._converged(done)}
         version, policy = await self._new_version(report)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from services.trainer.promote import Promoter, PromotionRecord, PromotionRefused
+from services.trainer.ledger import PromotionRecord
+from services.trainer.promote import Promoter, PromotionRefused
 from shared import artifact, keys
 from shared.artifact import ArtifactInvalid
 from shared.lease import Lease
