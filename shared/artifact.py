@@ -72,6 +72,8 @@ class Manifest(_Record):
     engine: Literal["onnxruntime"] = "onnxruntime"
     exactness: Literal["bits", "bound"]
     """Whether the engine equals scikit-learn bit for bit (trees) or within the proven bound (linear)."""
+    tolerance: float = 0.0
+    """Largest difference that a golden row accepts; 0 for bits. The rows have their own."""
     metrics: dict[str, Metrics]
     selection_metric: str = "rmse"
     mlflow_run_id: str
@@ -107,10 +109,12 @@ def seal(directory: Path, fields: Mapping[str, Any]) -> Manifest:
 
     Args:
         directory: holds every file of CONTENT.
-        fields: all fields of Manifest but `files`.
+        fields: all fields of Manifest but `files` and `tolerance`.
     """
     files = {name: sha256((directory / name).read_bytes()) for name in CONTENT}
-    manifest = Manifest(**fields, files=files)
+    golden = Golden.model_validate_json((directory / GOLDEN).read_bytes())
+    tolerance = max((row.tolerance for row in golden.rows), default=0.0)
+    manifest = Manifest(**fields, files=files, tolerance=tolerance)
     (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
 

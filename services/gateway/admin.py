@@ -3,10 +3,10 @@
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from redis.asyncio import Redis
 
 from services.gateway.problems import ErrorItem, Problem, unavailable
@@ -30,12 +30,19 @@ Kind = Literal["reload", "retrain", "promote", "rollback"]
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a version is part of a path in the store
 
 
+def _text(version: object) -> object:
+    """Versions are numbers written as text, and easily sent as numbers."""
+    return str(version) if isinstance(version, int) and not isinstance(version, bool) else version
+
+
 class Order(BaseModel):
     """The body of an admin route; it may be left out where no version is needed."""
 
     model_config = ConfigDict(extra="forbid")
 
-    version: str | None = Field(None, description="`promote` needs one; `rollback` returns to the previous without.")
+    version: Annotated[str | None, BeforeValidator(_text)] = Field(
+        None, description="`promote` needs one; `rollback` returns to the previous without."
+    )
     reason: str = Field("", max_length=500, description="Kept in the model's history.")
 
 

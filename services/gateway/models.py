@@ -18,18 +18,14 @@ from shared.signature import Signature
 from shared.store import ObjectNotFound, Store
 
 
-class ModelInfo(BaseModel):
-    """The version that this gateway answers with."""
+class ModelInfo(Manifest):
+    """The version that this gateway answers with: its manifest, and beside it what the manifest cannot hold."""
 
-    name: str
-    version: str
     epoch: int
     """Grows by one with every promotion and rollback."""
     digest: str
     """sha256 of the manifest, which names the digests of all files."""
-    engine: str
     signature: Signature
-    manifest: Manifest
 
 
 class VersionInfo(BaseModel):
@@ -78,6 +74,8 @@ class ReplicaState(BaseModel):
 
 
 class Replicas(BaseModel):
+    """The gateways and scorers: those that serve a version. Trainers and monitors follow them."""
+
     desired: Desired | None
     converged: bool
     """Whether every live gateway and scorer serves the desired version."""
@@ -102,15 +100,7 @@ class Catalogue:
         if serving is None:
             raise unavailable("no-model", "no version is in service here yet")
         model = serving.model
-        return ModelInfo(
-            name=model.name,
-            version=model.version,
-            epoch=serving.epoch,
-            digest=model.digest,
-            engine=model.engine.name,
-            signature=model.signature,
-            manifest=model.manifest,
-        )
+        return ModelInfo(**dict(model.manifest), epoch=serving.epoch, digest=model.digest, signature=model.signature)
 
     async def models(self, limit: int) -> ModelList:
         """Return the newest `limit` versions and entries of the history."""
@@ -142,14 +132,13 @@ class Catalogue:
 
     async def replicas(self) -> Replicas:
         fields: Any = await self._redis.hgetall(self._keys.model(self._name))
-        found = await live_replicas(self._redis, self._keys)
+        serving = await live_replicas(self._redis, self._keys, SERVING)
         desired = await self._desired(fields)
-        serving = [replica for replica in found if replica.service in SERVING]
         return Replicas(
             desired=desired,
             converged=desired is not None and all(replica.epoch == desired.epoch for replica in serving),
             candidate=await self._candidate(fields),
-            replicas=[ReplicaState.model_validate(replica.model_dump()) for replica in found],
+            replicas=[ReplicaState.model_validate(replica.model_dump()) for replica in serving],
         )
 
     async def _desired(self, fields: dict[str, str]) -> Desired | None:

@@ -97,15 +97,19 @@ class Result(Answer):
 
 
 class ModelInfo(Answer):
-    """The version that answers. `signature` and `manifest` are as the artifact holds them."""
+    """The version that answers: its manifest, with all its fields, and its signature as the artifact holds it."""
+
+    model_config = ConfigDict(extra="allow")
 
     name: str
     version: str
     epoch: int | None = None
     digest: str | None = None
     engine: str | None = None
+    candidate: str = ""
+    metrics: dict[str, Any] = {}
+    """By candidate."""
     signature: dict[str, Any]
-    manifest: dict[str, Any] = {}
 
     def example(self) -> Row:
         """Return a row made of the signature's examples."""

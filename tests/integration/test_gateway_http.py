@@ -13,9 +13,10 @@ from shared.artifact import HistoryEntry
 from shared.clock import utc_now
 from shared.events import Event, Operation, PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
 from shared.keys import Keys
+from shared.replica import Replica
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact
-from tests.integration.gateway import MODEL, a_gateway, a_scorer, desire
+from tests.integration.gateway import MODEL, a_gateway, a_scorer, desire, some_settings
 from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
@@ -241,9 +242,28 @@ async def test_the_versions_are_listed_with_what_became_of_them(redis_url: str, 
     assert [v["version"] for v in few["versions"]] == ["10"]
 
 
+async def test_the_manifest_of_the_version_in_service_is_told(redis_url: str, store: Store) -> None:
+    champion = await a_champion(store)
+    manifest, digest = await artifact.fetch_manifest(store, MODEL, "1")
+    async with a_gateway(redis_url, store) as gateway:
+        await gateway.serves("1")
+        found = (await gateway.client.get("/model/info")).json()
+    assert found == manifest.model_dump(mode="json") | {
+        "epoch": champion.epoch,
+        "digest": digest,
+        "signature": found["signature"],
+    }
+    assert found["signature"]["features"]
+
+
 async def test_replicas_are_shown_with_what_they_serve(redis_url: str, redis: Redis, keys: Keys, store: Store) -> None:
     champion = await a_champion(store)
-    async with a_gateway(redis_url, store) as gateway, a_scorer(redis_url, store):
+    settings = some_settings(redis_url, store)
+    async with (
+        a_gateway(redis_url, store) as gateway,
+        a_scorer(redis_url, store),
+        Replica("monitor", settings, redis),  # serves no version, and is not asked
+    ):
 
         async def converged() -> dict[str, object]:
             answer: dict[str, object] = (await gateway.client.get("/replicas")).json()
@@ -275,6 +295,14 @@ async def test_a_command_is_recorded_and_handed_over(redis_url: str, redis: Redi
     command = await the_command(redis, keys, PromotionRequested)
     assert (command.operation_id, command.version, command.reason) == (answer.json()["id"], "1", "it is better")
     assert 0 < await redis.ttl(keys.operation(command.operation_id)) <= 7 * 24 * 3600
+
+
+async def test_a_version_may_be_given_as_a_number(redis_url: str, redis: Redis, keys: Keys, store: Store) -> None:
+    await a_champion(store)
+    async with a_gateway(redis_url, store) as gateway:
+        assert (await gateway.client.post("/admin/promote", json={"version": 1})).status_code == 202
+        assert (await gateway.client.post("/admin/promote", json={"version": True})).status_code == 422
+    assert (await the_command(redis, keys, PromotionRequested)).version == "1"
 
 
 async def test_a_rollback_may_name_its_version(redis_url: str, redis: Redis, keys: Keys, store: Store) -> None:

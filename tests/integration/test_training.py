@@ -157,6 +157,8 @@ async def test_categories_and_nulls_are_served_for_every_candidate(
     # The bound of a linear model is far below this; trees are equal.
     tolerance = 0.0 if trained.manifest.exactness == "bits" else 1e-12
     assert np.abs(served_values - pipeline.predict(pd.DataFrame(rows))).max() <= tolerance
+    assert trained.manifest.tolerance <= tolerance
+    assert (trained.manifest.tolerance == 0) is (trained.manifest.exactness == "bits")
 
 
 def test_training_again_makes_the_next_version_with_the_same_graph(parcels: Project) -> None:

@@ -11,7 +11,11 @@ from services.gateway.models import Catalogue, ModelInfo, ModelList, Replicas
 def models_router(catalogue: Catalogue) -> APIRouter:
     router = APIRouter(tags=["models"])
 
-    @router.get("/model/info", summary="The version in service", responses=describe_statuses("no-model"))
+    @router.get(
+        "/model/info",
+        summary="The manifest of the version in service, and what it expects",
+        responses=describe_statuses("no-model"),
+    )
     async def model_info() -> ModelInfo:
         return catalogue.info()
 
@@ -21,7 +25,7 @@ def models_router(catalogue: Catalogue) -> APIRouter:
 
     @router.get(
         "/replicas",
-        summary="Who is alive, and who serves what",
+        summary="Which gateways and scorers live, and what they serve",
         responses=describe_statuses("redis-unavailable"),
     )
     async def replicas() -> Replicas:
