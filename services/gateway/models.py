@@ -136,7 +136,8 @@ class Catalogue:
         desired = await self._desired(fields)
         return Replicas(
             desired=desired,
-            converged=desired is not None and all(replica.epoch == desired.epoch for replica in serving),
+            # Where none is seen (a server that has just been emptied), nothing is known to have converged.
+            converged=desired is not None and bool(serving) and all(r.epoch == desired.epoch for r in serving),
             candidate=await self._candidate(fields),
             replicas=[ReplicaState.model_validate(replica.model_dump()) for replica in serving],
         )

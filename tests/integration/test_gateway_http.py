@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from redis.asyncio import Redis
 
+from services.gateway.models import Catalogue, Desired
 from shared import artifact
 from shared.artifact import HistoryEntry
 from shared.clock import utc_now
@@ -17,6 +18,7 @@ from shared.replica import Replica
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact
 from tests.integration.gateway import MODEL, a_gateway, a_scorer, desire, some_settings
+from tests.unit.gateway.fakes import Follower
 from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
@@ -280,6 +282,13 @@ async def test_replicas_are_shown_with_what_they_serve(redis_url: str, redis: Re
         ("scorer", "1", 1),
     ]
     assert (behind["desired"]["version"], behind["converged"]) == ("9", False)
+
+
+async def test_nothing_has_converged_where_no_replica_is_seen(redis: Redis, keys: Keys, store: Store) -> None:
+    champion = await a_champion(store)
+    found = await Catalogue(Follower(), store, redis, keys, MODEL).replicas()
+    assert found.desired == Desired(version=champion.version, epoch=champion.epoch)
+    assert (found.replicas, found.converged) == ([], False)
 
 
 async def test_a_command_is_recorded_and_handed_over(redis_url: str, redis: Redis, keys: Keys, store: Store) -> None:
