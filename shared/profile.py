@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from shared.signature import Signature
 
@@ -28,7 +28,7 @@ class ColumnProfile(BaseModel):
     code; the last bin counts unknown ones.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")  # `null_rate` is written for readers, and computed here
 
     name: str
     kind: Literal["numeric", "categorical"]
@@ -41,6 +41,11 @@ class ColumnProfile(BaseModel):
     """Of the values that are not null; None for categories."""
     std: float | None
     """Sample standard deviation (n - 1)."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def null_rate(self) -> float | None:
+        return self.nulls / self.n if self.n else None
 
     def bins(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the bin of each value that is not null."""

@@ -114,7 +114,7 @@ def column_drift(column: ColumnProfile, prefix: str, summary: Mapping[str, int],
         reference_mean=column.mean,
         reference_std=column.std,
         null_rate=nulls / n if n else None,
-        reference_null_rate=column.nulls / column.n if column.n else None,
+        reference_null_rate=column.null_rate,
         unknown_rate=int(counts[-1]) / n if n and column.kind == "categorical" else None,
     )
 

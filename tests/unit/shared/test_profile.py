@@ -1,6 +1,7 @@
 """Summaries are counts: merging them in any grouping gives what counting everything at once gives."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -31,6 +32,13 @@ def test_the_reference_counts_every_row_once() -> None:
     profile, x = a_profile()
     for column in profile.columns:
         assert sum(column.counts) + column.nulls == column.n == len(x)
+
+
+def test_a_written_profile_tells_the_null_rate_and_reads_back() -> None:
+    profile, _ = a_profile()
+    document = profile.model_dump_json()
+    assert [column["null_rate"] for column in json.loads(document)["features"]] == [0.1, 0.0, 0.0]
+    assert Profile.model_validate_json(document) == profile
 
 
 def test_bins_hold_about_a_tenth_each() -> None:
