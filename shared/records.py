@@ -6,6 +6,8 @@ whoever asked after both.
 
 from itertools import takewhile
 
+from pydantic import ValidationError
+
 from shared.jobs import EndState, JobRecord, JobSpec, JobStatus, Part
 from shared.keys import job_path
 from shared.scripts import NO_LIMIT, JobQueue, Submitted
@@ -19,16 +21,26 @@ async def submit_job(
 ) -> Submitted:
     """Accept a job whose input is in the store. See `JobQueue.submit`; what is refused leaves no spec behind.
 
-    When Redis goes away in the middle nobody knows whether the job was accepted: the spec stays, and it may run.
+    `duplicate`: the job of this id is another one. When Redis goes away in the middle nobody knows whether the job was
+    accepted: the spec stays, and it may run.
     """
     try:
         await store.put_new(job_path(spec.id, SPEC), spec.model_dump_json().encode())
     except ObjectExists:
-        return "duplicate"
+        if not await _is_stored(store, spec):
+            return "duplicate"
     answer = await queue.submit(spec, window, backlog_limit_rows)
     if answer == "busy":
         await store.delete(job_path(spec.id, SPEC))
-    return answer
+    return "ok" if answer == "duplicate" else answer  # the janitor found our spec before we had told Redis
+
+
+async def _is_stored(store: Store, spec: JobSpec) -> bool:
+    """Whether the spec in the store is this very one: the answer to an earlier write of it was lost."""
+    try:
+        return await read_spec(store, spec.id) == spec
+    except (ObjectNotFound, ValidationError):
+        return False
 
 
 async def read_spec(store: Store, job_id: str) -> JobSpec:
@@ -58,7 +70,7 @@ async def end_job(queue: JobQueue, store: Store, job_id: str, state: EndState, e
     status = await queue.status(job_id)
     if status is None:
         return None
-    if not status.ended:
+    while status is not None and not status.ended:  # again, should a flush and the janitor bring it back in between
         await queue.end(status, state, error)
         status = await queue.status(job_id)
     if status is None or status.state == "completed" or await store.exists(job_path(job_id, END)):
@@ -70,7 +82,7 @@ async def record_end(queue: JobQueue, store: Store, status: JobStatus) -> JobSta
     """Record the end of a job that Redis says was ended early, with the parts that stay readable."""
     try:
         digest = (await read_spec(store, status.id)).model_digest
-    except ObjectNotFound:  # which may be why it failed
+    except (ObjectNotFound, ValidationError):  # which may be why it failed
         digest = ""
     parts = prefix(await queue.parts(status.id))
     counts = {"done": sum(part.rows for part in parts), "failed": sum(part.failed for part in parts)}

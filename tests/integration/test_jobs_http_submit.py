@@ -15,9 +15,10 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.chunks import decode_chunk
+from shared.jobs import JobSpec
 from shared.keys import Keys
 from shared.records import read_spec
-from shared.scripts import JobQueue
+from shared.scripts import NO_LIMIT, JobQueue, Submitted
 from shared.store import Store
 from tests.integration.by_hand import Gateway, HandScorer, a_csv, expected, gateway, ready_store
 from tests.valkey import ValkeyServer
@@ -252,6 +253,22 @@ async def test_a_repeat_finishes_what_a_killed_gateway_began(
     again = await gate.submitted(a_csv(3), Idempotency_Key="k")
     assert again["id"] == first["id"]
     assert await queue.backlog() == 3
+
+
+async def test_a_job_that_somebody_else_was_faster_to_submit_keeps_its_input(
+    gate: Gateway, hand: HandScorer, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The janitor, or a repeat of the request, may find the spec before its writer has told Redis."""
+    submit = JobQueue.submit
+
+    async def overtaken(self: JobQueue, spec: JobSpec, window: int, limit: int = NO_LIMIT) -> Submitted:
+        await submit(queue, spec, window)
+        return await submit(self, spec, window, limit)
+
+    monkeypatch.setattr(JobQueue, "submit", overtaken)
+    job = await gate.submitted(a_csv(30))
+    await hand.work()
+    assert (await gate.job(job))["state"] == "completed"
 
 
 async def test_the_documentation_tells_of_every_format(gate: Gateway) -> None:
