@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +14,7 @@ from shared.settings import ROOT
 class ServiceProcess:
     """One replica: `python -m services.<service>`. Its log is shown when it does not behave."""
 
-    def __init__(self, service: str, directory: Path, *, arguments: Sequence[str] = (), **settings: object) -> None:
+    def __init__(self, service: str, directory: Path, *arguments: str, **settings: object) -> None:
         self.service = service
         self._arguments = arguments
         self.log = directory / f"{service}-{os.urandom(3).hex()}.log"

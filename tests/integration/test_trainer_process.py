@@ -50,7 +50,7 @@ class Trainers:
         return ServiceProcess(
             "trainer",
             self._directory,
-            arguments=arguments,
+            *arguments,
             redis_url=self.url,
             state_dir=self._directory / "state",
             params_path=self.params,
