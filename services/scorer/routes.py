@@ -15,6 +15,18 @@ from shared.replica import Replica
 def create_app(broker: RedisBroker, replica: Replica, watchdog: Watchdog, registry: CollectorRegistry) -> Any:
     """Return the ASGI application. Its lifespan is not used: the watchdog starts the broker, and starts it again."""
 
+    def serving() -> bool:
+        return replica.state == "ready" and watchdog.consuming
+
+    def said() -> dict[str, Any]:
+        return {"state": replica.state, "detail": replica.detail, "error": replica.error}
+
+    @get
+    async def health(_: Any) -> AsgiResponse:
+        """Always 200, as in the other services."""
+        status = "healthy" if serving() else "degraded"
+        return _answer(True, {"status": status, "model_version": replica.version} | said())
+
     @get
     async def live(_: Any) -> AsgiResponse:
         return _answer(watchdog.alive, {"status": "alive" if watchdog.alive else "stuck"})
@@ -22,13 +34,12 @@ def create_app(broker: RedisBroker, replica: Replica, watchdog: Watchdog, regist
     @get
     async def ready(_: Any) -> AsgiResponse:
         """Ready means that it reads chunks and has a model."""
-        serving = replica.state == "ready" and watchdog.consuming
-        body = {"status": "ready" if serving else "not ready", "state": replica.state, "detail": replica.detail}
-        return _answer(serving, body | {"error": replica.error})
+        return _answer(serving(), {"status": "ready" if serving() else "not ready"} | said())
 
     return AsgiFastStream(
         broker,
         asgi_routes=[
+            ("/health", health),
             ("/health/live", live),
             ("/health/ready", ready),
             ("/metrics", make_asgi_app(registry)),

@@ -336,6 +336,7 @@ async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
         answers = [await client.get(path) for path in ("/health/live", "/health/ready", "/metrics")]
         assert [answer.status_code for answer in answers] == [200, 200, 200]
         assert "tasador_scorer_in_flight 0.0" in answers[2].text
+        assert (await client.get("/health")).json()["status"] == "healthy"
         valkey.kill()
 
         async def not_ready() -> bool:
@@ -343,3 +344,5 @@ async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
 
         await eventually(not_ready)
         assert (await client.get("/health/live")).status_code == 200
+        degraded = await client.get("/health")
+        assert (degraded.status_code, degraded.json()["status"]) == (200, "degraded")
