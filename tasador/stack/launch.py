@@ -17,7 +17,7 @@ from tasador.stack.ports import PortTaken, find_free, require_free
 from tasador.stack.spawn import Command
 from tasador.stack.stack import Plan, Stack, StartFailed
 from tasador.stack.stale import end_leftovers
-from tasador.stack.state import StackState, locked, read_state, remove_state, write_state
+from tasador.stack.state import StackState, StateFile, locked, read_state, remove_state
 from tasador.stack.stopping import Stopping
 from tasador.stack.view import View
 
@@ -89,11 +89,11 @@ def _mlflow_wanted(settings: StackSettings, view: View) -> bool:
 
 async def serve(plan: Plan, view: View, *, watch_code: bool = False) -> int:
     """Start, wait for the end, and end; return the exit code."""
-    state_dir = plan.where.state_dir
+    file = StateFile(plan.where.state_dir, view.say)
 
-    def on_change(state: StackState) -> None:
-        write_state(state_dir, state)
+    def on_change(state: StackState) -> bool:
         view.show(state)
+        return file.write(state)
 
     def on_death(death: Death) -> None:
         view.died(death)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,6 @@ from tasador.stack.watch import Watch
 SERVICES_GRACE = 45.0
 """Seconds to drain in: a scorer hands its chunk back, the trainer ends its training."""
 VALKEY_GRACE = 8.0
-MLFLOW_PATIENCE = 30.0
 REDIS_PATIENCE = 60.0
 """Seconds; a large append-only file takes a while to load."""
 GIVE_UP_AFTER = 5
@@ -49,7 +47,7 @@ class Plan:
 class Stack:
     """Runs a plan: Valkey starts first and ends last."""
 
-    def __init__(self, plan: Plan, on_change: Callable[[StackState], None], on_death: Callable[[Death], None]) -> None:
+    def __init__(self, plan: Plan, on_change: Callable[[StackState], bool], on_death: Callable[[Death], None]) -> None:
         def children(*commands: Command | None) -> list[Child]:
             return [Child(each, plan.where.log(each.name), on_death) for each in commands if each]
 
@@ -67,7 +65,7 @@ class Stack:
         self._created = psutil.Process().create_time()
 
     async def start(self) -> None:
-        """Return when every service is ready, and MLflow's pages are or have had their chance.
+        """Return when every service is ready; MLflow's pages follow.
 
         Raises:
             StartFailed: a process keeps ending by itself, or there is no champion and training failed.
@@ -80,11 +78,8 @@ class Stack:
             self._refuse_hopeless(self._services)
             await asyncio.sleep(0.05)
         self.ready = True
-        self.publish()
         # MLflow needs a processor for ten seconds, which the services are spared while they start.
         self._run(self._mlflow)
-        await self._wait_for_mlflow()
-        self.publish()
 
     async def end(self, hurry: asyncio.Event) -> None:
         """End everything, the services first; `hurry` ends the patience."""
@@ -101,11 +96,10 @@ class Stack:
         return [child.name for child in concerned]
 
     def publish(self) -> None:
-        """Pass on what is known, if it is news."""
+        """Pass on what is known, if it is news; again and again until it was taken."""
         state = self.state()
-        if state != self._published:
+        if state != self._published and self._on_change(state):
             self._published = state
-            self._on_change(state)
 
     def _run(self, children: Sequence[Child]) -> None:
         for child in children:
@@ -120,13 +114,6 @@ class Stack:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise StartFailed(f"Redis did not answer within {REDIS_PATIENCE:.0f} s") from None
-
-    async def _wait_for_mlflow(self) -> None:
-        deadline = time.monotonic() + MLFLOW_PATIENCE  # the rest serves without it
-        while time.monotonic() < deadline:
-            if all(child.is_ready or child.failures for child in self._mlflow):
-                return
-            await asyncio.sleep(0.05)
 
     def _refuse_hopeless(self, children: Sequence[Child]) -> None:
         for child in children:

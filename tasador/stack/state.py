@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -93,6 +93,29 @@ def write_state(state_dir: Path, state: StackState) -> None:
     beside = path.with_suffix(".json.new")
     beside.write_text(state.model_dump_json(indent=2) + "\n")
     beside.replace(path)
+
+
+class StateFile:
+    """A launcher's `stack.json`. A full disk is told once, and stops nothing."""
+
+    def __init__(self, state_dir: Path, tell: Callable[[str], None]) -> None:
+        self._state_dir = state_dir
+        self._tell = tell
+        self._failing = False
+
+    def write(self, state: StackState) -> bool:
+        """Return whether it is written; if not, the reader of the file sees what was before."""
+        try:
+            write_state(self._state_dir, state)
+        except OSError as error:
+            if not self._failing:
+                self._tell(
+                    f"Cannot write {stack_path(self._state_dir)} ({error.strerror}); `tasador status` is behind."
+                )
+            self._failing = True
+        else:
+            self._failing = False
+        return not self._failing
 
 
 def remove_state(state_dir: Path) -> None:

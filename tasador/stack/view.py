@@ -28,13 +28,9 @@ class View:
         self._told_at: dict[str, float] = {}
         self._starting = True
         self._began = time.monotonic()
-        self._serving = 0.0
-        """Seconds until the services were ready."""
 
     def show(self, state: StackState) -> None:
         """Show the state of a stack that starts, and later what changes."""
-        if state.ready and not self._serving:
-            self._serving = time.monotonic() - self._began
         if self._starting and self._console.is_terminal:
             self._animate(state)
         else:
@@ -46,7 +42,8 @@ class View:
         self._told = {process.name: (process.state, process.detail) for process in state.processes}
         self._print(table(state.processes))
         self._lines(*addresses(state), *([curl, ""] if curl else []))
-        self.say(f"Ready after {self._serving:.1f} s. Ctrl-C ends everything; `tasador down` does from elsewhere.")
+        seconds = time.monotonic() - self._began
+        self.say(f"Ready after {seconds:.1f} s. Ctrl-C ends everything; `tasador down` does from elsewhere.")
 
     def died(self, death: Death) -> None:
         self.say(f"{death.name} (pid {death.pid}) {death.reason}; restarting in {death.restart_in:g} s", "red")
@@ -122,6 +119,12 @@ def addresses(state: StackState) -> list[str]:
         "API docs": f"{state.gateway_url}/docs",
         "Metrics": f"{state.gateway_url}/metrics",
         "Monitor": f"{state.monitor_url}/stats",
-        "MLflow": state.mlflow_url,
+        "MLflow": _mlflow(state),
     }
     return ["", *(f"{name:<9} {url}" for name, url in pages.items() if url), ""]
+
+
+def _mlflow(state: StackState) -> str | None:
+    """MLflow's pages start last, and serving does not wait for them."""
+    starting = any(process.name == "mlflow" and process.state != "ready" for process in state.processes)
+    return f"{state.mlflow_url} (in a moment)" if state.mlflow_url and starting else state.mlflow_url

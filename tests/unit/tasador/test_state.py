@@ -9,6 +9,7 @@ from tasador.stack.state import (
     AlreadyRunning,
     ProcessInfo,
     StackState,
+    StateFile,
     holder,
     is_same_process,
     locked,
@@ -30,6 +31,19 @@ def a_state(pid: int = 1) -> StackState:
         monitor_url="http://127.0.0.1:8001",
         processes=[ProcessInfo(name="scorer-1", service="scorer", state="ready", pid=7)],
     )
+
+
+def test_a_disk_that_takes_nothing_is_told_once_and_the_next_write_is_tried(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "stack.json.new"  # where it is written before it is renamed
+    in_the_way.mkdir()
+    told: list[str] = []
+    file = StateFile(tmp_path, told.append)
+    assert [file.write(a_state()), file.write(a_state())] == [False, False]
+    assert len(told) == 1
+    assert "stack.json" in told[0]
+    in_the_way.rmdir()
+    assert file.write(a_state())
+    assert read_state(tmp_path) == a_state()
 
 
 def test_what_was_written_is_read_until_it_is_removed(tmp_path: Path) -> None:
