@@ -1,5 +1,6 @@
 """`model list|show|promote|rollback`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ from tasador.cli.output import Exit, Format, FormatOption, fail, out, print_fiel
 from tasador.client import Client, ModelInfo, ModelList
 
 app = typer.Typer(name="model", help="Versions: list, show, promote, roll back.", no_args_is_help=True)
+
+_SHOWN = 8  # categories in a cell
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Kept in the history.")]
 
@@ -97,5 +100,17 @@ def _show_other(client: Client, version: str, output: Format) -> None:
 def _show_info(info: ModelInfo) -> None:
     print_fields({"model": info.name, "version": info.version, "epoch": info.epoch, "engine": info.engine})
     out().print()
-    columns = ["name", "kind", "nullable", "example"]
-    print_rows([dict(feature) for feature in info.signature["features"]], columns, "No features.")
+    columns = ["name", "kind", "nullable", "in training", "example"]
+    print_rows([_feature(each) for each in info.signature["features"]], columns, "No features.")
+
+
+def _feature(feature: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of the table: what training saw is a range of numbers, or the first of the categories."""
+    known = feature.get("categories") or []
+    if known:
+        seen = ", ".join(known[:_SHOWN]) + (f", … ({len(known)})" if len(known) > _SHOWN else "")
+    elif feature.get("minimum") is None:
+        seen = ""
+    else:
+        seen = f"{feature['minimum']:g} to {feature['maximum']:g}"
+    return {**feature, "in training": seen}

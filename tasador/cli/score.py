@@ -40,7 +40,7 @@ def score(  # noqa: PLR0917 - the options of a command
     """
     with connected(url) as client:
         if out not in (None, "-"):
-            media_type(Path(str(out)))  # a name without a known suffix is better refused before the work
+            _check_target(Path(str(out)))
         job = _submit(client, file, type_)
         if wait or out:
             job = follow(client, job, timeout)
@@ -49,6 +49,16 @@ def score(  # noqa: PLR0917 - the options of a command
         show(job, format, quiet=out == "-")
         _say_how_to_go_on(job, waited=bool(wait or out), out=out)
         end_with(job, waited=bool(wait or out))
+
+
+def _check_target(out: Path) -> None:
+    """Refuse before the work what could not be written after it."""
+    media_type(out)
+    if not out.suffix:
+        why = f"-o names a file, and nothing in {out} tells its format; `--format json` prints the job as JSON"
+        fail(why, Exit.USAGE)
+    if not out.absolute().parent.is_dir():
+        fail(f"there is no directory {out.parent}")
 
 
 def follow(client: Client, job: Job, timeout: float | None = None) -> Job:

@@ -51,7 +51,7 @@ def examine() -> Iterator[Check]:
 def _python() -> Check:
     found = f"{platform.python_version()} ({sys.executable})"
     if sys.version_info < (3, 11):  # noqa: UP036 - that is the question
-        return bad("python", found, "install Python 3.11 or newer, then `make clean up PYTHON=…`")
+        return bad("python", found, "install Python 3.11 or newer, then `rm -rf .venv && make up PYTHON=…`")
     return ok("python", found)
 
 
@@ -63,7 +63,7 @@ def _environment() -> Check:
     if not differences:
         return ok("environment", "in step with requirements/stack.txt")
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-    return bad("environment", "; ".join(differences[:3]) + more, "`make clean up` installs it anew")
+    return bad("environment", "; ".join(differences[:3]) + more, "`rm -rf .venv && make up` installs it anew")
 
 
 def _versions() -> Check:
@@ -144,7 +144,9 @@ async def _redis(settings: StackSettings, state: StackState | None) -> Check:
     try:
         problems = await check_server(client)
     except (RedisError, OSError) as error:
-        return bad("redis", f"does not answer: {error}", "start it, or unset TASADOR_REDIS_URL")
+        embedded = f"look into {settings.state_dir / 'logs' / 'valkey.log'}"
+        what_to_do = "start it, or unset TASADOR_REDIS_URL" if settings.external_redis else embedded
+        return bad("redis", f"does not answer: {error}", what_to_do)
     finally:
         await client.aclose()
     return (

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import random
 import socket
 import subprocess
@@ -178,6 +179,9 @@ def test_training_promotion_and_rollback_are_seen_through(stack: Stack) -> None:
     assert stack.json("model", "show", "1")["version"] == "1"
     assert stack.run("model", "promote", "99").returncode == 4
     assert stack.run("model", "show", "99").returncode == 4
+    shown = stack.run("model", "show").stdout
+    assert re.search(r"^size .* to .*
+zone .* 12, north, south ", shown, re.MULTILINE), shown  # what training saw
 
 
 def test_the_configuration_is_shown_with_its_sources(stack: Stack) -> None:
