@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import random
 import socket
 import subprocess
@@ -180,8 +179,8 @@ def test_training_promotion_and_rollback_are_seen_through(stack: Stack) -> None:
     assert stack.run("model", "promote", "99").returncode == 4
     assert stack.run("model", "show", "99").returncode == 4
     shown = stack.run("model", "show").stdout
-    assert re.search(r"^size .* to .*
-zone .* 12, north, south ", shown, re.MULTILINE), shown  # what training saw
+    assert "24 to 198.1" in shown, shown  # what training saw of a number
+    assert "12, north, south" in shown, shown  # and of a category
 
 
 def test_the_configuration_is_shown_with_its_sources(stack: Stack) -> None:
