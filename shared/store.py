@@ -178,8 +178,10 @@ class _new_local:  # noqa: N801 - used as a context manager function
                 else:
                     os.link(self._name, self._path)  # unlike rename, fails if the name is taken
         finally:
-            self._file.close()
-            self._name.unlink(missing_ok=True)
+            try:
+                self._file.close()  # writes what is buffered, for which a full disk has no room either
+            finally:
+                self._name.unlink(missing_ok=True)
         if error is None:
             _sync_directory(self._path.parent)
 

@@ -1,5 +1,6 @@
 """The local store: whole or not at all, listed without leftovers, clear about what is missing."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ async def test_a_failed_write_leaves_nothing(store: Store, tmp_path: Path) -> No
         await store.put_file("k", tmp_path / "absent")
     assert [key async for key in store.list("")] == []
     assert list((tmp_path / "a b").rglob(".tmp-*")) == []
+
+
+async def test_a_full_disk_is_left_no_fuller(store: Store, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            await store.put("k", b"x" * 100_500)  # the end of it waits in a buffer, and is tried again when closing
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "a b").rglob("*")) == []
 
 
 async def test_whatever_the_store_does_not_do_is_an_error_of_the_operating_system(store: Store) -> None:
