@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import io
 import json
 from collections.abc import AsyncIterator
@@ -14,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from redis.asyncio import Redis
 
+from services.gateway.jobs.idempotency import Idempotency
+from services.gateway.tables import Format
 from shared.chunks import decode_chunk
-from shared.jobs import JobSpec
+from shared.jobs import JobSpec, new_job_id
 from shared.keys import Keys
 from shared.records import read_spec
 from shared.scripts import NO_LIMIT, JobQueue, Submitted
@@ -242,6 +245,19 @@ async def test_repeats_at_the_same_time_make_one_job(gate: Gateway, store: Store
 async def test_a_key_is_free_again_when_its_request_was_refused(gate: Gateway) -> None:
     assert (await gate.submit(b"length\n1\n", Idempotency_Key="k")).status_code == 422
     await gate.submitted(a_csv(1), Idempotency_Key="k")
+
+
+async def test_a_repeat_that_is_refused_leaves_the_key_to_the_first(
+    redis_url: str, redis: Redis, keys: Keys, store: Store, tmp_path: Path
+) -> None:
+    """The first request is under way: were its key free, a third one would make a second job."""
+    body, first = a_csv(5), new_job_id()
+    fingerprint = f"{hashlib.sha256(body).hexdigest()} {Format.CSV.name} identity"
+    idempotency = Idempotency(redis, keys, hours=1)
+    await idempotency.reserve("k", fingerprint, first)
+    async with gateway(redis_url, store, tmp_path, gateway_max_backlog_rows=3) as gate:
+        assert problem(await gate.submit(body, Idempotency_Key="k")) == "429 over-quota"
+    assert (await idempotency.reserve("k", fingerprint, new_job_id())).job_id == first
 
 
 async def test_a_repeat_finishes_what_a_killed_gateway_began(

@@ -89,7 +89,8 @@ class Submission:
             try:
                 return await self._accept(reservation.job_id, body, upload, serving.model)
             except Problem:
-                await self._idempotency.forget(upload.idempotency_key)
+                if reservation.fresh:  # else somebody else may be about to get the job accepted
+                    await self._idempotency.forget(upload.idempotency_key)
                 raise
 
     async def _accept(self, job_id: str, body: BinaryIO, upload: Upload, model: Model) -> JobStatus:
