@@ -9,7 +9,7 @@ from secrets import token_hex
 from redis.asyncio import Redis
 
 from shared.broker import UNAVAILABLE
-from shared.tasks import until_cancelled
+from shared.tasks import end, until_cancelled
 
 _RENEW = "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end return 0"
 _RELEASE = "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('DEL',KEYS[1]) end return 0"
@@ -59,13 +59,21 @@ class Lease:
             if asyncio.get_running_loop().time() > deadline:
                 raise LeaseTaken(f"{self.key} is held by another process")
             await asyncio.sleep(0.2)
+        try:
+            async with self.kept():
+                yield
+        finally:
+            with suppress(*UNAVAILABLE):
+                await self.release()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renew a lease that is held, in the background, for the length of a block."""
         renewing = asyncio.create_task(self._keep())
         try:
             yield
         finally:
-            renewing.cancel()
-            with suppress(*UNAVAILABLE):
-                await self.release()
+            await end([renewing])
 
     async def _keep(self) -> None:
         for _ in until_cancelled():

@@ -18,7 +18,7 @@ from shared.chunks import ChunkInvalid
 from shared.events import ChunkScored
 from shared.jobs import DeadLetter, JobSpec, Part
 from shared.keys import part_path
-from shared.scripts import Committed, JobQueue
+from shared.scripts import Committed, Held, JobQueue
 from shared.store import Store
 from shared.telemetry import get_logger
 
@@ -82,8 +82,7 @@ class ChunkWork:
     async def _commit(self, attempt: Attempt, spec: JobSpec, scored: Scored, letter: str = "") -> Committed:
         """Store the part first: when Redis hears of it, it is durable. Its name is this attempt's alone."""
         held = attempt.held
-        key = part_path(held.job, held.chunk, token_hex(6))
-        await insist("writing a part", lambda: self._store.put_new(key, scored.data))
+        key = await insist("writing a part", lambda: self._put(held, scored))
         part = Part(key=key, sha256=scored.sha256, rows=scored.rows, failed=scored.failed)
         event = _event(attempt, spec, scored)
         attempt.lease.settle()
@@ -101,6 +100,12 @@ class ChunkWork:
             took = time.monotonic() - attempt.started
             self._metrics.committed(scored.rows, scored.failed, dropped, engine=scored.seconds, took=took)
         return answer
+
+    async def _put(self, held: Held, scored: Scored) -> str:
+        """Write a part under a name of its own: a write that failed may have happened all the same."""
+        key = part_path(held.job, held.chunk, token_hex(6))
+        await self._store.put_new(key, scored.data)
+        return key
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         def watched() -> T:

@@ -3,7 +3,7 @@
 from services.scorer.attempt import Attempt
 from services.scorer.inputs import Inputs
 from services.scorer.metrics import Metrics
-from services.scorer.patience import insist, until_answered
+from services.scorer.patience import JobImpossible, insist, until_answered
 from shared.clock import utc_now
 from shared.jobs import JobRecord, JobStatus, Part
 from shared.records import prefix, write_manifest
@@ -19,7 +19,8 @@ class PartsMissing(RuntimeError):
 
 
 class Finaliser:
-    def __init__(self, queue: JobQueue, store: Store, *, inputs: Inputs, metrics: Metrics) -> None:
+    def __init__(self, queue: JobQueue, store: Store, max_deliveries: int, *, inputs: Inputs, metrics: Metrics) -> None:
+        self._max_deliveries = max_deliveries
         self._queue = queue
         self._store = store
         self._inputs = inputs
@@ -31,6 +32,8 @@ class Finaliser:
         Raises:
             JobImpossible, StoreAway, PartsMissing
         """
+        if attempt.deliveries > self._max_deliveries:
+            raise JobImpossible(f"its results could not be put together in {attempt.deliveries - 1} attempts")
         job_id = attempt.held.job
         spec = await self._inputs.spec(job_id)
         status = await until_answered(lambda: self._queue.status(job_id))

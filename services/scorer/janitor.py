@@ -12,6 +12,7 @@ from services.scorer.patience import STORE_AWAY
 from services.scorer.restore import Restorer
 from services.scorer.upkeep import Upkeep
 from shared.lease import Lease
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 RESTORE_SECONDS = 600.0  # a look at the whole store even when nothing seems lost
@@ -37,7 +38,7 @@ class Janitor:
     async def run(self) -> None:
         """Look after the queue for ever, while the lease is ours."""
         try:
-            while True:
+            for _ in until_cancelled():
                 await self._round()
                 await asyncio.sleep(self._every)
         finally:
@@ -49,7 +50,8 @@ class Janitor:
         try:
             leads = await self._lease.acquire()
             if leads:
-                await self._look()
+                async with self._lease.kept():  # a look at a large store takes longer than the lease
+                    await self._look()
         except (RedisError, *STORE_AWAY) as error:
             log.debug("cannot look after the queue now", error=str(error))
         except Exception:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from redis.exceptions import RedisError
 
 from shared.scripts import Held, JobQueue
+from shared.tasks import end
 from shared.telemetry import get_logger
 
 RETRY_SECONDS = 0.3
@@ -50,9 +51,7 @@ class ChunkLease:
             else:
                 raise LeaseLost
         finally:
-            renewing.cancel()
-            doing.cancel()
-            await asyncio.wait({doing, renewing})
+            await end([doing, renewing])
 
     async def _renew_until_lost(self) -> None:
         pause = self._every

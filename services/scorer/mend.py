@@ -1,8 +1,12 @@
 """Putting right what a crash in the wrong moment, a careless hand or a bug of ours left behind in Redis."""
 
+from collections import defaultdict
+
+from redis.exceptions import RedisError
+
 from services.scorer.fleet import Fleet
 from services.scorer.metrics import Metrics
-from services.scorer.upkeep import Snapshot, Upkeep
+from services.scorer.upkeep import Upkeep
 from shared.jobs import JobStatus
 from shared.records import record_end
 from shared.scripts import FINALISE, JobQueue
@@ -26,21 +30,28 @@ class Mender:
         for entry in snapshot.stranded:
             if await self._upkeep.requeue(entry):
                 self._note("requeued", snapshot.entries[entry][0])
+        there: dict[str, set[int]] = defaultdict(set)
+        for job, chunk in snapshot.entries.values():
+            there[job].add(chunk)
         for status in snapshot.jobs:
-            await self._job(status, snapshot)
+            try:
+                await self._job(status, there[status.id], snapshot.parts[status.id])
+            except RedisError:
+                raise
+            except Exception as error:  # one job that cannot be helped must not keep the others from it
+                log.warning("could not mend a job", job_id=status.id, error=str(error))
 
-    async def _job(self, status: JobStatus, snapshot: Snapshot) -> None:
-        there = {chunk for job, chunk in snapshot.entries.values() if job == status.id}
+    async def _job(self, status: JobStatus, there: set[int], committed: int) -> None:
         if status.ended:
             if status.state != "completed":
                 await record_end(self._queue, self._store, status)
                 self._note("recorded", status.id)
-        elif status.state == "finalizing" and snapshot.parts[status.id] == status.chunks:
+        elif status.state == "finalizing" and committed == status.chunks:
             if FINALISE not in there:
                 await self._queue.feed(status.id, self._fleet.window, [FINALISE])
                 self._note("finalised", status.id)
         else:
-            await self._feed(status, there, snapshot.parts[status.id])
+            await self._feed(status, there, committed)
 
     async def _feed(self, status: JobStatus, there: set[int], committed: int) -> None:
         """Top up for scorers that joined, and put back chunks that are neither in the stream nor committed."""

@@ -7,29 +7,43 @@ every lease at once: the holders, who are alive, get one lease to renew before a
 import asyncio
 import time
 from datetime import timedelta
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
 from services.scorer.metrics import Metrics
 from services.scorer.upkeep import Upkeep
-from services.scorer.work import Worker
+from shared.scripts import Held
 from shared.telemetry import get_logger
 
 log = get_logger(__name__)
 
 
+class Hands(Protocol):
+    """Whoever does the work."""
+
+    turn: asyncio.Semaphore
+
+    async def process(self, held: Held, *, has_turn: bool = False) -> None: ...
+
+
 class Reclaimer:
     """Looks for silent holders about once a second, when it is this scorer's turn to work."""
 
-    def __init__(self, upkeep: Upkeep, worker: Worker, *, consumer: str, lease: timedelta, metrics: Metrics) -> None:
+    def __init__(self, upkeep: Upkeep, worker: Hands, *, consumer: str, lease: timedelta, metrics: Metrics) -> None:
         self._upkeep = upkeep
         self._worker = worker
         self._consumer = consumer
         self._lease = lease
         self._metrics = metrics
         self._every = min(1.0, lease.total_seconds() / 4)
+        self._begun = False
         self._not_before = 0.0
         self._stopping = asyncio.Event()
+
+    def begin(self) -> None:
+        """Take over from now on: it is known how long the server has been there."""
+        self._begun = True
 
     def hold_off(self) -> None:
         """Take nothing over for one lease."""
@@ -52,7 +66,7 @@ class Reclaimer:
 
     async def _one(self) -> bool:
         async with self._worker.turn:
-            if time.monotonic() < self._not_before or self._stopping.is_set():
+            if not self._begun or time.monotonic() < self._not_before or self._stopping.is_set():
                 return False
             held = await self._upkeep.claim(self._consumer, self._lease)
             if held is None:

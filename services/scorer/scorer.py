@@ -114,7 +114,7 @@ def build(settings: ScorerSettings, address: str) -> Scorer:
     follower = ModelFollower(settings, redis, store, replica)
     inputs = Inputs(store, follower.models, settings.model_name)
     chunks = ChunkWork(settings, queue, store, inputs=inputs, fleet=fleet, metrics=metrics)
-    finaliser = Finaliser(queue, store, inputs=inputs, metrics=metrics)
+    finaliser = Finaliser(queue, store, settings.scorer_max_deliveries, inputs=inputs, metrics=metrics)
     worker = Worker(queue, store, settings.lease, chunks=chunks, finaliser=finaliser, metrics=metrics)
     # Two names, so that an entry taken over from ourselves is not mistaken for the one we lost.
     consumers = (f"{replica.id}-n", f"{replica.id}-r")

@@ -15,6 +15,7 @@ from shared.broker import check_server, ensure_group
 from shared.follower import ModelFollower
 from shared.keys import SCORERS_GROUP, Keys
 from shared.replica import Replica
+from shared.tasks import until_cancelled
 from shared.telemetry import get_logger
 
 CHECK_SECONDS = 0.5
@@ -64,7 +65,7 @@ class Watchdog:
 
     async def run(self) -> None:
         """Watch for ever."""
-        while True:
+        for _ in until_cancelled():
             self._notice_a_gap()
             try:
                 async with asyncio.timeout(PATIENCE):
@@ -103,6 +104,7 @@ class Watchdog:
         for problem in await check_server(self._redis):
             log.warning("redis configuration", problem=problem)
         self._seen = True
+        self._reclaimer.begin()
 
     def _lose(self, error: Exception) -> None:
         if self.consuming:

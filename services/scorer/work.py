@@ -80,14 +80,20 @@ class Worker:
     async def _fail(self, attempt: Attempt, reason: str) -> str:
         log.error("job failed", reason=reason, **attempt.context)
         held = attempt.held
+        await until_answered(lambda: self._end(held.job, reason))
         try:
-            await until_answered(lambda: end_job(self._queue, self._store, held.job, "failed", reason))
+            await end_job(self._queue, self._store, held.job, "failed", reason)
         except Exception:
             # Its end is decided all the same; the janitor records it once the store lets it.
             log.exception("could not record the end of a job", **attempt.context)
         self._metrics.jobs.labels("failed").inc()
         await until_answered(lambda: self._queue.begin(held))  # the job having ended, this drops the entry
         return "failed"
+
+    async def _end(self, job_id: str, reason: str) -> None:
+        status = await self._queue.status(job_id)
+        if status is not None:
+            await self._queue.end(status, "failed", reason)
 
     def _count(self, outcome: str, held: Held) -> None:
         self._metrics.chunks.labels(outcome).inc()

@@ -22,6 +22,7 @@ from shared.lease import Lease
 from shared.records import END, end_job, parts_of, read_record, submit_job
 from shared.scripts import FINALISE, Held, JobQueue
 from shared.store import Store
+from shared.tasks import end
 from tests.builders import a_spec
 from tests.waiting import eventually
 
@@ -230,6 +231,17 @@ async def test_a_job_ended_with_a_gap_keeps_the_parts_before_it(site: Site) -> N
     assert len(await parts_of(site.queue, site.store, status)) == 1
 
 
+async def test_a_job_that_cannot_be_mended_does_not_keep_others_from_it(site: Site) -> None:
+    hopeless = await site.submit(rows=100)
+    await site.queue.end(await site.status(hopeless), "cancelled")
+    await site.store.put(f"jobs/{hopeless.id}/{END}/in-the-way", b"")  # its end cannot be written
+    waiting = await site.submit(rows=100)
+    await site.redis.xtrim(site.queue.keys.chunks, maxlen=0)
+    await site.mender.mend()
+    assert await site.in_stream() == [(waiting.id, 0)]
+    assert await site.queue.open_jobs() == [hopeless.id, waiting.id]
+
+
 async def test_ending_twice_changes_nothing(site: Site) -> None:
     spec = await site.submit(rows=1000)
     first = await end_job(site.queue, site.store, spec.id, "cancelled")
@@ -261,6 +273,57 @@ async def test_only_one_janitor_works_and_another_follows(site: Site) -> None:
         task.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
     assert await site.redis.get(holder) is None, "given up, so that another may follow at once"
+
+
+class Slow(Mender):
+    """Takes longer than the lease."""
+
+    async def mend(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_the_lease_is_renewed_during_a_long_look(site: Site) -> None:
+    slow = Slow(site.queue, site.upkeep, site.store, fleet=site.fleet, metrics=site.metrics)
+    lease = Lease(site.redis, site.queue.keys.lease("janitor"), timedelta(seconds=0.6))
+    janitor = Janitor(lease, site.upkeep, restorer=site.restorer, mender=slow, metrics=site.metrics, every=0.05)
+    task = asyncio.create_task(janitor.run())
+    left = [await eventually(lambda: time_left(site, lease))]
+
+    async def renewed() -> bool:
+        left.append(await time_left(site, lease))
+        return left[-1] > left[-2] + 50
+
+    await eventually(renewed)
+    await end([task])
+
+
+async def time_left(site: Site, lease: Lease) -> int:
+    return max(int(await site.redis.pttl(lease.key)), 0)
+
+
+class Swallowing(Lease):
+    """redis-py now and then swallows a cancellation."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site.redis, site.queue.keys.lease("janitor"), timedelta(seconds=5))
+        self.asked = asyncio.Event()
+
+    async def acquire(self) -> bool:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return False
+        return True
+
+
+async def test_it_stops_although_its_cancellation_was_swallowed(site: Site) -> None:
+    lease = Swallowing(site)
+    janitor = Janitor(lease, site.upkeep, restorer=site.restorer, mender=site.mender, metrics=site.metrics, every=0.05)
+    task = asyncio.create_task(janitor.run())
+    await lease.asked.wait()
+    task.cancel()
+    await eventually(lambda: asyncio.sleep(0, task.done()), within=5)
 
 
 async def test_silent_consumers_go_unless_they_hold_something(site: Site, keys: Keys, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from shared.jobs import DeadLetter, JobSpec, JobStatus
-from shared.records import end_job, read_record, submit_job
+from shared.jobs import DeadLetter, JobSpec, JobStatus, Part
+from shared.records import END, end_job, read_record, submit_job
 from shared.scripts import JobQueue
 from shared.store import Store
 from tests.scorers import Fleet, Jobs, ScorerProcess, ready_scorers
@@ -166,27 +166,54 @@ async def test_nobody_takes_over_right_after_an_outage(
     redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer
 ) -> None:
     """An outage longer than the lease ages every lease; the holders live, and keep their chunks."""
-    scorers = [fleet.start(scorer_max_rows_per_second=15) for _ in range(3)]
-    await ready(redis, 3)
+    lease = {"scorer_lease_seconds": 8}
+    holders = [fleet.start(scorer_max_rows_per_second=20, **lease) for _ in range(2)]
+    await ready(redis, 2)
     x = jobs.rows(200)
-    spec = await jobs.submit(x, 100)  # two hold a chunk for seven seconds, one has time to take over
-
-    async def both_in_work() -> bool:
-        pending = await redis.xpending(jobs.queue.keys.chunks, "scorers")
-        return bool(pending["pending"] == 2)
-
-    await eventually(both_in_work)
+    spec = await jobs.submit(x, 100)
+    for holder in holders:
+        await is_working(redis, jobs, holder)
+    idle = fleet.start(**lease)  # it has time to take over
+    await ready(redis, 3)
+    for holder in holders:
+        holder.signal(signal.SIGSTOP)  # they are late to come back
     valkey.kill()
 
     async def noticed() -> bool:
-        return all(scorer.lines("redis is away") for scorer in scorers)
+        return idle.lines("redis is away") > 0
 
     await eventually(noticed)
-    await asyncio.sleep(2.5)  # longer than the lease: that is the point
     valkey.start()
+    await age_leases(redis, jobs.queue)
+
+    async def had_the_chance() -> bool:
+        """It sends a PING twice a second, and would look for silent holders every second."""
+        return (await calls(redis, "ping")) > 5
+
+    await eventually(had_the_chance)
+    assert await calls(redis, "xautoclaim") == 0
+    for holder in holders:
+        holder.signal(signal.SIGCONT)
     await reached(jobs, spec, "completed")
     await jobs.assert_complete(spec, x)
-    assert [scorer.lines("taking over from a silent scorer") for scorer in scorers] == [0, 0, 0]
+    assert [scorer.lines("taking over from a silent scorer") for scorer in (idle, *holders)] == [0, 0, 0]
+
+
+async def calls(redis: Redis, command: str) -> int:
+    """Return how often the server was sent a command since its start."""
+    stats: Any = await redis.info("commandstats")
+    return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
+async def age_leases(redis: Redis, queue: JobQueue) -> None:
+    """Make all of them a minute old, without counting a delivery."""
+
+    async def pending() -> list[Any]:
+        return list(await redis.xpending_range(queue.keys.chunks, "scorers", "-", "+", 10))
+
+    for held in await eventually(pending):
+        name, entry = held["consumer"], held["message_id"]
+        await redis.xclaim(queue.keys.chunks, "scorers", name, 0, [entry], idle=60_000, justid=True)
 
 
 async def test_jobs_survive_the_loss_of_redis(redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer) -> None:
@@ -280,6 +307,30 @@ async def test_a_job_whose_input_or_model_is_gone_fails_with_the_reason(
         return record is not None and record.status.state == "failed"
 
     await eventually(recorded)
+
+
+async def test_a_job_whose_end_cannot_be_recorded_does_not_hold_its_scorer(
+    redis: Redis, jobs: Jobs, fleet: Fleet
+) -> None:
+    fleet.start()
+    await ready(redis)
+    x = jobs.rows(100)
+    hopeless = await jobs.spec(x, 100)
+    await jobs.store.delete(hopeless.input_key)
+    await jobs.store.put(f"jobs/{hopeless.id}/{END}/in-the-way", b"")
+    await submit_job(jobs.queue, jobs.store, hopeless, window=4)
+    spec = await jobs.submit(x, 100)
+    await reached(jobs, spec, "completed")
+    await reached(jobs, hopeless, "failed")
+
+
+async def test_a_job_that_cannot_be_finalised_fails(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
+    spec = await jobs.submit(jobs.rows(100), 100)
+    short = Part(key="part", sha256="00", rows=99, failed=0)
+    await redis.hset(jobs.queue.keys.parts(spec.id), "0", short.model_dump_json())
+    fleet.start(scorer_lease_seconds=0.5, scorer_max_deliveries=2)
+    await reached(jobs, spec, "failed")
+    assert "2 attempts" in str((await jobs.status(spec)).error)
 
 
 async def test_a_chunk_that_always_kills_its_scorer_ends_as_errors(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
