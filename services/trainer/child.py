@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict
 from services.trainer.settings import TrainerSettings
 from shared.params import Params, load_params
 from shared.process import die_with_parent
-from shared.telemetry import configure_logging
+from shared.telemetry import configure_logging, get_logger
+
+log = get_logger(__name__)
 
 
 class TrainingJob(BaseModel):
@@ -71,6 +73,11 @@ def main() -> int:
         )
     except ValueError as refused:  # what is wrong with the data or the parameters, in words for their owner
         say(TrainingLine(error=str(refused)))
+        return 1
+    except Exception as broken:  # a full disk, a database that is locked, a bug: whoever asked must hear of it
+        log.exception("training failed")
+        said = str(broken).strip().splitlines()
+        say(TrainingLine(error=f"training failed: {type(broken).__name__}: {said[0] if said else 'no message'}"))
         return 1
     say(TrainingLine(version=trained.version))
     return 0

@@ -1,7 +1,10 @@
 """The trainer as a process: it makes the first champion, obeys commands, and bears being killed at any time."""
 
+import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from services.trainer.child import TrainingJob, TrainingLine
 from shared import artifact
 from shared.events import Command, Operation, PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
 from shared.keys import Keys, champion_path
@@ -264,3 +268,16 @@ async def test_a_training_that_took_effect_before_the_trainer_was_killed_is_not_
         operation = await retrained()
         assert operation.result["version"] == "2"
     assert await artifact.versions(trainers.store, "goods") == ["1", "2"]
+
+
+async def test_what_nobody_foresaw_is_told_to_whoever_asked(trainers: Trainers, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "out"
+    in_the_way.write_text("a file where the artifact's directory shall be")
+    job = TrainingJob(params_path=trainers.params, out_dir=in_the_way, mlflow_uri="sqlite://", model_name="goods")
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.trainer.child", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    said, _ = await child.communicate(job.model_dump_json().encode())
+    last = TrainingLine.model_validate_json(said.splitlines()[-1])
+    assert last.error is not None
+    assert last.error.startswith("training failed: FileExistsError")
