@@ -25,6 +25,7 @@ from services.gateway.telemetry import PredictionLogger
 from services.gateway.watch import Watch
 from shared.clock import utc_now
 from shared.follower import ModelFollower
+from shared.pages import keep_offline
 from shared.replica import Replica
 
 DROPPED_LATELY = 300.0  # seconds that /health tells of dropped telemetry
@@ -65,6 +66,7 @@ def create_app(parts: Parts, further: Sequence[APIRouter] = ()) -> FastAPI:
     app: FastAPI = FastAPIOffline(
         title="Tasador", summary="Predictions from the model in service.", version=_version(), redirect_slashes=False
     )
+    keep_offline(app)
     app.add_middleware(Edge, tally=parts.tally, max_requests=parts.settings.gateway_max_requests)
     register_handlers(app)
     registry = metrics.registry(metrics.GatewayCollector(parts.tally, parts.follower, parts.logger, parts.watch))

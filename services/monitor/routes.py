@@ -21,6 +21,7 @@ from services.monitor.problems import problem
 from services.monitor.runtime import Runtime
 from services.monitor.windows import InvalidWindow, parse_length
 from shared.broker import is_up
+from shared.pages import keep_offline
 from shared.telemetry import get_logger
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -51,6 +52,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         description="Figures, drift and metrics of what was predicted.",
         lifespan=lifespan,
     )
+    keep_offline(app)
     app.middleware("http")(_with_request_id)
     _answer_problems(app)
     _add_figures(app, runtime)
