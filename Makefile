@@ -6,6 +6,8 @@ PYTHON ?=
 export PYTHON
 
 VENV := .venv/bin/python
+# Most tests wait for processes that they started. A file's tests stay together: they share what is slow to start.
+PARALLEL := -n 2 --dist loadfile
 INSTALL := @PYTHON="$(PYTHON)" sh requirements/install.sh
 LOCK := $(VENV) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 SERVICE_LOCKS := gateway scorer trainer monitor stack
@@ -28,10 +30,10 @@ train: stack-venv ## train a model now and promote it if it is better
 	@exec $(VENV) -m tasador train
 
 test: dev-venv ## run the whole suite with coverage
-	@$(VENV) -m pytest tests --cov --cov-report=term:skip-covered $(ARGS)
+	@$(VENV) -m pytest tests $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 coverage: dev-venv ## as `test`, and measure the started processes too (slower)
-	@$(VENV) -m pytest tests --cov --cov-config=tests/processes.coveragerc --cov-report=term:skip-covered $(ARGS)
+	@$(VENV) -m pytest tests $(PARALLEL) --cov --cov-config=tests/processes.coveragerc --cov-report=term:skip-covered $(ARGS)
 
 check: dev-venv ## lint, format, types, import contracts: what CI checks
 	@$(VENV) -m ruff check .
