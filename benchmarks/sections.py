@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks.load import latencies, requests
 from services.trainer.registry import tracking
+from shared.engine import OnnxRuntimeEngine
 from shared.settings import ROOT
 from tests.e2e.stack import LocalStack, free_ports
 
@@ -57,8 +58,6 @@ def engine(stack: LocalStack) -> Table:
     version = stack.get("gateway", "/model/info")["version"]
     with tracking(f"sqlite:///{stack.state_dir / 'mlflow' / 'mlflow.db'}") as mlflow:
         pipeline = mlflow.sklearn.load_model(f"models:/boston-housing/{version}")
-    from shared.engine import OnnxRuntimeEngine  # noqa: PLC0415
-
     onnx = (stack.state_dir / "store" / "models" / "boston-housing" / version / "model.onnx").read_bytes()
     runner = OnnxRuntimeEngine(onnx)
     frame = rows(10_000)

@@ -4,7 +4,6 @@ Serving loads nothing but this: no pickle, no scikit-learn, no registry.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ ONNX, SIGNATURE, PROFILE, GOLDEN, MANIFEST = (
     "manifest.json",
 )
 CONTENT = (ONNX, SIGNATURE, PROFILE, GOLDEN)
-MAX_BYTES = 200_000_000  # of one file: larger is a mistake, not a model
 
 
 class ArtifactInvalid(ValueError):
@@ -274,8 +272,3 @@ async def append_history(store: Store, name: str, entry: HistoryEntry) -> None:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def canonical_json(value: Any) -> bytes:
-    """Return the one JSON text of a value that we hash: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
