@@ -88,8 +88,15 @@ def test_a_shifted_feature_is_reported_as_drifted_and_the_others_are_not(
     stack.wait(drifted)
 
 
-def test_a_restarted_monitor_has_forgotten_nothing(stack: LocalStack) -> None:
-    before = stack.get("monitor", "/stats")["lifetime"]["all"]["total_predictions"]
-    assert before > 0
+def test_a_restarted_monitor_has_forgotten_nothing(stack: LocalStack, table: pd.DataFrame) -> None:
+    def counted() -> int:
+        total: int = stack.get("monitor", "/stats")["lifetime"]["all"]["total_predictions"]
+        return total
+
+    with stack.client() as client:
+        client.predict_batch(records(table))
+        answered = client.metrics().total_predictions + sum(job.rows.done for job in client.jobs().jobs)
+    stack.wait(lambda: counted() == answered)  # events are on their way for a moment
+    killed = stack.pids()["monitor"]
     stack.send("monitor", signal.SIGKILL)
-    stack.wait(lambda: stack.get("monitor", "/stats")["lifetime"]["all"]["total_predictions"] == before)
+    stack.wait(lambda: stack.pids()["monitor"] != killed and counted() == answered)
