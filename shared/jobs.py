@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from shared.clock import utc_now
 
+Priority = Literal["low", "normal", "high"]
 JobState = Literal["queued", "running", "finalizing", "completed", "cancelled", "expired", "failed"]
 EndState = Literal["completed", "cancelled", "expired", "failed"]
 TERMINAL: frozenset[str] = frozenset(("completed", "cancelled", "expired", "failed"))
@@ -78,6 +79,13 @@ class JobSpec(_Record):
     input_key: str
     input_offsets: list[int]
     ignored_columns: list[str] = []
+    passthrough: list[str] = []
+    """Columns of the table that come back beside the results, in this order."""
+    priority: Priority = "normal"
+    deadline: AwareDatetime | None = None
+    """What is not scored by then ends the job as `expired`."""
+    webhook: str | None = None
+    """URL that hears of the job's end."""
     created_at: AwareDatetime = Field(default_factory=utc_now)
     request_id: str = ""
 
@@ -96,6 +104,24 @@ class JobSpec(_Record):
         return min(self.chunk_rows, self.rows - self.first_row(chunk))
 
 
+class DeadLetter(_Record):
+    """Rows that were given up, and why: usually one. They end as `poison` in the results, too."""
+
+    job_id: str
+    row: int
+    """Position of the first one in the job."""
+    rows: int = 1
+    chunk: int
+    reason: str
+    deaths: int
+    """Attempts that brought no result."""
+    at: AwareDatetime = Field(default_factory=utc_now)
+
+    @property
+    def id(self) -> str:
+        return f"{self.job_id}:{self.row}"
+
+
 class Part(_Record):
     """The committed result of one chunk: an object in the store that never changes."""
 
@@ -103,6 +129,11 @@ class Part(_Record):
     sha256: str
     rows: int
     failed: int
+    dead_letters: tuple[DeadLetter, ...] = ()
+    """Kept here too, so that losing Redis does not lose them."""
+
+
+_LISTS = ("ignored_columns", "passthrough")  # fields that are JSON in the hash
 
 
 class JobStatus(_Record):
@@ -122,6 +153,10 @@ class JobStatus(_Record):
     model_name: str
     model_version: str
     ignored_columns: tuple[str, ...] = ()
+    passthrough: tuple[str, ...] = ()
+    priority: Priority = "normal"
+    deadline: AwareDatetime | None = None
+    webhook: str | None = None
     request_id: str = ""
     created_at: AwareDatetime
     started_at: AwareDatetime | None = None
@@ -141,12 +176,14 @@ class JobStatus(_Record):
     def of_hash(cls, fields: Mapping[str, str]) -> Self:
         """Read the hash that the scripts keep."""
         values: dict[str, Any] = {name: value for name, value in fields.items() if value}
-        values["ignored_columns"] = msgspec.json.decode(fields.get("ignored_columns") or "[]")
+        for name in _LISTS:
+            values[name] = msgspec.json.decode(fields.get(name) or "[]")
         return cls.model_validate(values)
 
     def to_hash(self) -> dict[str, str]:
         values = self.model_dump(mode="json", exclude_none=True)
-        values["ignored_columns"] = msgspec.json.encode(self.ignored_columns).decode()
+        for name in _LISTS:
+            values[name] = msgspec.json.encode(values[name]).decode()
         return {name: str(value) for name, value in values.items()}
 
 
@@ -161,19 +198,6 @@ class JobRecord(_Record):
     status: JobStatus
     model_digest: str
     parts: tuple[Part, ...]
-
-
-class DeadLetter(_Record):
-    """Rows that were given up, and why; an entry of the stream of dead letters."""
-
-    job_id: str
-    chunk: int
-    first_row: int
-    rows: int
-    reason: str
-    deaths: int
-    """Attempts that brought no result."""
-    at: AwareDatetime = Field(default_factory=utc_now)
 
 
 class RowCounts(BaseModel):
@@ -199,6 +223,9 @@ class Job(BaseModel):
     finished_at: AwareDatetime | None
     eta_seconds: float | None
     ignored_columns: tuple[str, ...]
+    passthrough: tuple[str, ...]
+    priority: Priority
+    deadline: AwareDatetime | None
     error: str | None
     links: dict[str, str]
 
@@ -219,6 +246,13 @@ class Job(BaseModel):
 
     def to_response(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
+
+
+def job_message(status: JobStatus) -> str:
+    """Return the JSON that a webhook hears of a job's end: type, timestamp and the job as clients see it."""
+    data = Job.of(status).to_response()
+    at = (status.finished_at or utc_now()).isoformat()
+    return msgspec.json.encode({"type": f"job.{status.state}", "timestamp": at, "data": data}).decode()
 
 
 def eta_seconds(status: JobStatus, now: datetime, rows_per_second: float | None = None) -> float | None:

@@ -38,8 +38,18 @@ class Keys:
 
     @property
     def open_jobs(self) -> str:
-        """Set of the ids of jobs that have not reached a terminal state."""
-        return self._key("jobs", "open")
+        """Sorted set of the ids of jobs whose end is not recorded in the store yet, score = weight of the priority."""
+        return self._key("jobs", "unsettled")
+
+    @property
+    def ended_jobs(self) -> str:
+        """Sorted set of the ids of jobs that have ended and are kept, score = when they ended in ms."""
+        return self._key("jobs", "ended")
+
+    @property
+    def unswept_jobs(self) -> str:
+        """As `ended_jobs`, of jobs whose leftovers in the store were not looked for yet."""
+        return self._key("jobs", "unswept")
 
     @property
     def jobs_restored(self) -> str:
@@ -58,8 +68,23 @@ class Keys:
 
     @property
     def dead_letters(self) -> str:
-        """Stream of what was given up, with the reason."""
+        """Sorted set of the ids of dead letters, score = when they died in ms."""
         return self._key("dead")
+
+    @property
+    def dead_letter_bodies(self) -> str:
+        """Hash: id → dead letter (JSON)."""
+        return self._key("dead", "bodies")
+
+    # --- webhooks
+    @property
+    def webhooks_due(self) -> str:
+        """Sorted set of the ids of messages to deliver, score = when to try next in ms."""
+        return self._key("webhooks", "due")
+
+    def webhook(self, message_id: str) -> str:
+        """Hash of one message: url, body (JSON), and what became of it."""
+        return self._key("webhook", message_id)
 
     @property
     def dropped_events(self) -> str:

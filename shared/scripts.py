@@ -6,7 +6,7 @@ nothing. Redis holds progress and references only; specs, inputs, parts and reco
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -15,7 +15,7 @@ from redis.commands.core import AsyncScript
 
 from shared.clock import utc_now
 from shared.events import ChunkScored, JobFinished
-from shared.jobs import EndState, JobSpec, JobStatus, Part, job_time
+from shared.jobs import DeadLetter, EndState, JobSpec, JobStatus, Part, job_message, job_time
 from shared.keys import SCORERS_GROUP, Keys
 
 FINALISE = -1
@@ -24,6 +24,8 @@ FINALISE = -1
 NO_LIMIT = -1
 PARTS_KEPT = timedelta(hours=1)
 """How long Redis keeps the parts of an ended job beside its record, for readers that have just begun."""
+ENDED_KEPT = timedelta(days=7)
+"""How long Redis keeps the progress of an ended job; afterwards its record in the store answers."""
 
 _LUA = Path(__file__).parent / "scripts"
 _PAGE = 200
@@ -79,10 +81,13 @@ class JobQueue:
         fields = _flat(JobStatus.submitted(spec).to_hash())
         return cast(Submitted, await self.run("submit", spec.id, spec.id, _created(spec.id), *limits, *fields))
 
-    async def restore(self, status: JobStatus) -> bool:
-        """Bring an ended job back that Redis does not know; False when it does."""
+    async def restore(self, status: JobStatus, parts: Sequence[Part] = ()) -> bool:
+        """Bring an ended job back that Redis does not know, and its dead letters; False when it does."""
         created = _created(status.id)
-        return bool(await self.run("restore", status.id, status.id, created, *_flat(status.to_hash())))
+        ended = _milliseconds(status.finished_at or utc_now())
+        dead = [text for part in parts for letter in part.dead_letters for text in _buried(letter)]
+        known = (created, ended, _seconds(ENDED_KEPT), len(dead) // 3, *dead)
+        return bool(await self.run("restore", status.id, status.id, *known, *_flat(status.to_hash())))
 
     async def begin(self, held: Held) -> Begun:
         """Ask whether to start work on an entry. Anything but `ok`: leave it; unless lost, it was dropped."""
@@ -97,29 +102,29 @@ class JobQueue:
         window: int,
         event: ChunkScored | None = None,
         event_bytes: int = 0,
-        dead_letter: str = "",
     ) -> tuple[Committed, int]:
         """Acknowledge a chunk and record its part, if we still hold it and are the first.
 
         Args:
-            part: its object is in the store, durable.
-            window: chunks that the job should have in the stream now.
+            part: its object is in the store, durable. Its dead letters are kept.
+            window: chunks that a job of the highest priority should have in the stream now; others get their share.
             event_bytes: the stream of `chunk.scored` may take no more memory than this; else the event is dropped.
-            dead_letter: JSON, for a chunk that was given up.
 
         Returns:
             The answer, and the rows whose event was dropped.
         """
         text = event.model_dump_json() if event else ""
         chunk = (held.consumer, held.entry, held.job, held.chunk, part.model_dump_json(), part.rows, part.failed)
-        answer, dropped = await self.run("commit", held.job, *chunk, window, text, event_bytes, dead_letter)
+        dead = [text for letter in part.dead_letters for text in _buried(letter)[:2]]
+        now = _milliseconds(utc_now())
+        answer, dropped = await self.run("commit", held.job, *chunk, window, text, event_bytes, now, *dead)
         return answer, int(dropped)
 
     async def finish(self, held: Held, status: JobStatus) -> Committed:
         """Complete a job whose manifest is in the store. `status` supplies the counts of the event."""
         event = _finished(status, "completed").model_dump_json()
         ours = (held.consumer, held.entry, held.job)
-        return cast(Committed, await self.run("finish", held.job, *ours, _now(), event, _seconds(PARTS_KEPT)))
+        return cast(Committed, await self.run("finish", held.job, *ours, _now(), event, *_settling(status)))
 
     async def renew(self, held: Held) -> bool:
         """Extend the lease; False when it is lost: stop, and do not commit."""
@@ -140,7 +145,7 @@ class JobQueue:
     async def settle(self, status: JobStatus) -> None:
         """Note that the end of a job is recorded in the store, with the counts of this status."""
         counts = (status.done, status.failed)
-        await self.run("settle", status.id, status.id, *counts, _seconds(PARTS_KEPT))
+        await self.run("settle", status.id, status.id, *counts, *_settling(status))
 
     async def feed(self, job_id: str, window: int, missing: Sequence[int] = ()) -> int:
         """Top a job up to `window`, and put chunks back that got lost; returns the entries added."""
@@ -189,7 +194,7 @@ class JobQueue:
 
     async def open_jobs(self) -> Sequence[str]:
         """Return the ids, oldest first, of jobs that have not ended, or whose end is not yet recorded in the store."""
-        found: Any = await self._redis.smembers(self.keys.open_jobs)
+        found: Any = await self._redis.zrange(self.keys.open_jobs, 0, -1)
         return sorted(found)
 
     async def _ids(self, limit: int, before: str | None) -> AsyncIterator[str]:
@@ -208,10 +213,11 @@ class JobQueue:
     async def run(self, script: str, job_id: str, *args: str | float) -> Any:
         """Run a script of shared/scripts; `job_id` is "" for one that concerns no job."""
         k = self.keys
-        others = (k.stream(ChunkScored.stream), k.stream(JobFinished.stream), k.dropped_events, k.jobs_restored)
-        names = (k.job(job_id), k.parts(job_id), k.chunks, k.backlog, k.jobs, k.open_jobs, k.dead_letters)
+        names = [k.job(job_id), k.parts(job_id), k.chunks, k.backlog, k.jobs, k.open_jobs, k.ended_jobs, k.unswept_jobs]
+        names += [k.dead_letters, k.dead_letter_bodies, k.stream(ChunkScored.stream), k.stream(JobFinished.stream)]
+        names += [k.dropped_events, k.jobs_restored, k.webhooks_due, k.webhook(job_id)]
         call: AsyncScript = self._scripts[script]
-        return await call(keys=[*names, *others], args=[SCORERS_GROUP, *args])
+        return await call(keys=names, args=[SCORERS_GROUP, *args])
 
 
 def _assembled(body: str, prelude: str) -> str:
@@ -224,12 +230,26 @@ def _finished(status: JobStatus, state: EndState) -> JobFinished:
     return JobFinished(job_id=status.id, state=state, rows=status.done, failed=status.failed)
 
 
+def _buried(letter: DeadLetter) -> tuple[str, str, int]:
+    return letter.id, letter.model_dump_json(), _milliseconds(letter.at)
+
+
+def _settling(status: JobStatus) -> tuple[int, int, int, str]:
+    """What the scripts need of a job whose end is recorded."""
+    heard = job_message(status) if status.webhook else ""
+    return _milliseconds(status.finished_at or utc_now()), _seconds(ENDED_KEPT), _seconds(PARTS_KEPT), heard
+
+
 def _flat(fields: Mapping[str, str]) -> list[str]:
     return [text for item in fields.items() for text in item]
 
 
 def _created(job_id: str) -> int:
-    return round(job_time(job_id).timestamp() * 1000)
+    return _milliseconds(job_time(job_id))
+
+
+def _milliseconds(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 def _seconds(span: timedelta) -> int:

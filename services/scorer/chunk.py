@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 from typing import TypeVar
@@ -74,16 +74,18 @@ class ChunkWork:
         reason = f"its chunk was given up after {deaths} attempts without result"
         first, rows = spec.first_row(held.chunk), spec.rows_of(held.chunk)
         log.error("giving a chunk up", **attempt.context)
-        letter = DeadLetter(job_id=held.job, chunk=held.chunk, first_row=first, rows=rows, reason=reason, deaths=deaths)
+        letter = DeadLetter(job_id=held.job, chunk=held.chunk, row=first, rows=rows, reason=reason, deaths=deaths)
         scored = await self._in_thread(lambda: give_up(first, rows, reason))
-        answer = await self._commit(attempt, spec, scored, letter.model_dump_json())
+        answer = await self._commit(attempt, spec, scored, [letter])
         return "given_up" if answer == "ok" else answer
 
-    async def _commit(self, attempt: Attempt, spec: JobSpec, scored: Scored, letter: str = "") -> Committed:
+    async def _commit(
+        self, attempt: Attempt, spec: JobSpec, scored: Scored, dead: Sequence[DeadLetter] = ()
+    ) -> Committed:
         """Store the part first: when Redis hears of it, it is durable. Its name is this attempt's alone."""
         held = attempt.held
         key = await insist("writing a part", lambda: self._put(held, scored))
-        part = Part(key=key, sha256=scored.sha256, rows=scored.rows, failed=scored.failed)
+        part = Part(key=key, sha256=scored.sha256, rows=scored.rows, failed=scored.failed, dead_letters=tuple(dead))
         event = _event(attempt, spec, scored)
         attempt.lease.settle()
         answer, dropped = await until_answered(
@@ -93,7 +95,6 @@ class ChunkWork:
                 window=self._fleet.window,
                 event=event,
                 event_bytes=self._fleet.event_bytes,
-                dead_letter=letter,
             )
         )
         if answer == "ok":

@@ -64,7 +64,7 @@ class Restorer:
             log.error("cannot read the record of a job", job_id=job_id, error=str(invalid))
             return
         if record is not None:
-            restored = await self._queue.restore(record.status)
+            restored = await self._queue.restore(record.status, record.parts)
         else:
             restored = await self._queue.submit(spec, self._fleet.window) == "ok"
         if restored:

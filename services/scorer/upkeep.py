@@ -98,12 +98,14 @@ class Upkeep:
         return {int(chunk) for chunk in found}
 
     async def unknown(self, job_ids: Sequence[str]) -> Sequence[str]:
-        """Return those jobs that Redis does not know."""
+        """Return those jobs that Redis does not know. The hash of a job that has ended goes before the job does."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.exists(self._keys.job(job_id))
-            found = await pipe.execute()
-        return [job_id for job_id, exists in zip(job_ids, found, strict=True) if not exists]
+                pipe.zscore(self._keys.ended_jobs, job_id)
+            found: Any = await pipe.execute()
+        known = zip(found[::2], found[1::2], strict=True)
+        return [job_id for job_id, (hashed, ended) in zip(job_ids, known, strict=True) if not hashed and ended is None]
 
     async def is_restored(self) -> bool:
         """Whether every job of the store was brought back since the last flush."""

@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- group, consumer, entry, id, chunk, part, rows, failed, window, event, most bytes of events, dead letter or ''
+-- group, consumer, entry, id, chunk, part, rows, failed, window, event, most bytes of events, now (ms),
+-- then the dead letters, each with its id and body
 -- -> {answer, rows whose event was dropped}. The first commit of a chunk wins.
 local consumer, entry, id, chunk, part = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local rows, failed, window = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local event, bound, letter = ARGV[10], tonumber(ARGV[11]), ARGV[12]
+local event, bound, ms = ARGV[10], tonumber(ARGV[11]), ARGV[12]
 
 if not held(consumer, entry) then
   -- Ours already? Then the answer to an earlier attempt was lost on its way.
@@ -17,7 +18,7 @@ if redis.call('HSETNX', parts, chunk, part) == 0 then return { 'duplicate', 0 } 
 redis.call('HINCRBY', job, 'done', rows)
 if failed > 0 then redis.call('HINCRBY', job, 'failed', failed) end
 redis.call('DECRBY', backlog, rows)
-if letter ~= '' then redis.call('XADD', dead, 'MAXLEN', '~', DEAD_LETTERS, '*', '__data__', letter) end
+for i = 13, #ARGV, 2 do bury(ARGV[i], ARGV[i + 1], ms) end
 
 -- Telemetry may be lost, and is counted then; it must never stand in the way of the work.
 local lost = 0

@@ -1,13 +1,22 @@
 -- Shared by all scripts. They get the same keys in the same order, and the group first among the arguments.
-local job, parts, chunks, backlog, jobs, open_jobs, dead, scored, finished, dropped, jobs_restored =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local job, parts, chunks, backlog, jobs, open_jobs, ended_jobs, unswept_jobs, dead, dead_bodies =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local scored, finished, dropped, jobs_restored, webhooks_due, webhook =
+  KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local group = ARGV[1]
 
 local FINALISE = -1 -- in place of the chunk number, in the entry that asks for a job's finalisation
 local DEAD_LETTERS, FINISHED = 10000, 10000 -- entries kept
 
+local WEIGHTS = { low = 1, normal = 2, high = 4 } -- of the priorities
+
 local is_open = { queued = true, running = true, finalizing = true }
 local is_scoring = { queued = true, running = true }
+
+-- The hash of a job that has ended goes before the job does.
+local function known(id)
+  return redis.call('EXISTS', job) == 1 or redis.call('ZSCORE', ended_jobs, id)
+end
 
 -- How often an entry was delivered, if `consumer` holds it; nil if it does not, or everything was flushed.
 local function held(consumer, entry)
@@ -36,12 +45,48 @@ local function finalise(id)
   add(id, FINALISE, 0)
 end
 
--- Put chunks into the stream until the job has `window` of them there; returns how many were added.
+-- Keep a dead letter; the oldest make room for it.
+local function bury(letter, body, ms)
+  redis.call('ZADD', dead, 'NX', ms, letter)
+  redis.call('HSET', dead_bodies, letter, body)
+  if redis.call('ZCARD', dead) <= DEAD_LETTERS then return end
+  local oldest = redis.call('ZPOPMIN', dead)[1]
+  redis.call('HDEL', dead_bodies, oldest)
+  redis.call('HINCRBY', dropped, 'dead-letters', 1)
+end
+
+local function weight()
+  return WEIGHTS[redis.call('HGET', job, 'priority')] or WEIGHTS.normal
+end
+
+-- The job's share of the window. The stream is served in order, so jobs are served in proportion to what they have in
+-- it: the heaviest fill the window, the others less of it.
+local function share(window)
+  local heaviest = redis.call('ZREVRANGE', open_jobs, 0, 0, 'WITHSCORES')[2] or weight()
+  return math.max(1, math.floor(window * weight() / heaviest))
+end
+
+-- The end of the job is in the store: `ms` is when it ended, `keep` the seconds that its hash and its parts are kept,
+-- `body` what its webhook shall hear.
+local function settle(id, ms, keep_job, keep_parts, body)
+  redis.call('ZREM', open_jobs, id)
+  redis.call('ZADD', ended_jobs, ms, id)
+  redis.call('ZADD', unswept_jobs, ms, id)
+  redis.call('EXPIRE', job, keep_job)
+  redis.call('EXPIRE', parts, keep_parts)
+  local url = redis.call('HGET', job, 'webhook')
+  if url and redis.call('EXISTS', webhook) == 0 then
+    redis.call('HSET', webhook, 'url', url, 'body', body, 'state', 'due')
+    redis.call('ZADD', webhooks_due, ms, id)
+  end
+end
+
+-- Put chunks into the stream until the job has its share of `window` there; returns how many were added.
 local function top_up(id, window)
   local at = redis.call('HMGET', job, 'next', 'left', 'chunks')
   local first, total = tonumber(at[1]), tonumber(at[3])
   local committed = total - tonumber(at[2])
-  local last = math.min(total, committed + window)
+  local last = math.min(total, committed + share(window))
   if last <= first then return 0 end
   for chunk = first, last - 1 do add(id, chunk, 0) end
   redis.call('HSET', job, 'next', last)

@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
--- group, id, done, failed, seconds to keep the parts: the end of a job is recorded in the store, with these counts.
+-- group, id, done, failed, then what `settle` wants: the end of a job is recorded in the store, with these counts.
 if is_open[redis.call('HGET', job, 'state')] then return 0 end
 redis.call('HSET', job, 'done', ARGV[3], 'failed', ARGV[4])
-redis.call('SREM', open_jobs, ARGV[2])
-redis.call('EXPIRE', parts, ARGV[5])
+settle(ARGV[2], ARGV[5], ARGV[6], ARGV[7], ARGV[8])
 return 1

@@ -3,11 +3,11 @@
 -- No flags: a server that is out of memory refuses before anything is written.
 local id, created, rows, total, window, limit =
   ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-if redis.call('EXISTS', job) == 1 then return 'duplicate' end
+if known(id) then return 'duplicate' end
 if limit >= 0 and tonumber(redis.call('GET', backlog) or '0') + rows > limit then return 'busy' end
 redis.call('HSET', job, unpack(ARGV, 8))
 redis.call('ZADD', jobs, created, id)
-redis.call('SADD', open_jobs, id)
+redis.call('ZADD', open_jobs, weight(), id)
 redis.call('INCRBY', backlog, rows)
 if total == 0 then finalise(id) else top_up(id, window) end
 return 'ok'

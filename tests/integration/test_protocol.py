@@ -1,5 +1,7 @@
 """What each script answers and changes, on a real server."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from redis.exceptions import ResponseError
 from services.scorer.upkeep import Upkeep
 from shared.broker import ensure_group
 from shared.events import ChunkScored, JobFinished
-from shared.jobs import JobSpec, Part
+from shared.jobs import DeadLetter, JobSpec, Part
 from shared.keys import SCORERS_GROUP, Keys
 from shared.scripts import FINALISE, Held, JobQueue
 from tests.builders import a_spec
@@ -17,8 +19,8 @@ from tests.builders import a_spec
 MEGABYTE = 1 << 20
 
 
-def a_part(rows: int = 100, failed: int = 0, key: str = "part") -> Part:
-    return Part(key=key, sha256="00", rows=rows, failed=failed)
+def a_part(rows: int = 100, failed: int = 0, key: str = "part", dead: Sequence[DeadLetter] = ()) -> Part:
+    return Part(key=key, sha256="00", rows=rows, failed=failed, dead_letters=tuple(dead))
 
 
 def an_event(held: Held, rows: int = 100) -> ChunkScored:
@@ -306,12 +308,45 @@ async def test_after_a_flush_a_commit_is_lost(redis: Redis, scorer: Scorer, queu
 async def test_a_chunk_that_is_given_up_leaves_a_dead_letter(
     redis: Redis, scorer: Scorer, queue: JobQueue, keys: Keys
 ) -> None:
-    await submitted(queue)
+    spec = await submitted(queue)
     held = await taken(scorer)
-    answer, _ = await queue.commit(held, a_part(failed=100), window=4, dead_letter='{"why":"poison"}')
-    assert answer == "ok"
-    (letter,) = await entries(redis, keys.dead_letters)
-    assert letter == {"__data__": '{"why":"poison"}'}
+    letter = DeadLetter(job_id=spec.id, row=7, chunk=0, reason="it killed two scorers", deaths=2)
+    for _ in range(2):
+        answer, _ = await queue.commit(held, a_part(failed=1, dead=[letter]), window=4)
+        assert answer == "ok"
+    bodies: Any = await redis.hgetall(keys.dead_letter_bodies)
+    assert {name: DeadLetter.model_validate_json(body) for name, body in bodies.items()} == {f"{spec.id}:7": letter}
+    assert await redis.zrange(keys.dead_letters, 0, -1) == [letter.id]
+
+
+async def test_jobs_of_unequal_priority_share_the_stream_by_weight(queue: JobQueue, scorer: Scorer) -> None:
+    low = await submitted(queue, rows=4000, window=8, priority="low")
+    high = await submitted(queue, rows=4000, window=8, priority="high")
+    normal = await submitted(queue, rows=4000, window=8)
+    served = []
+    for _ in range(60):
+        held = await taken(scorer)
+        assert await scorer.commit(held, window=8) == "ok"
+        served.append(held.job)
+    late = served[-28:]  # by then the low one has lost the head start it got while it was alone
+    assert {spec.priority: late.count(spec.id) for spec in (low, normal, high)} == {"low": 4, "normal": 8, "high": 16}
+
+
+async def test_the_end_of_a_job_with_a_webhook_is_to_be_told_once(
+    redis: Redis, scorer: Scorer, queue: JobQueue, keys: Keys
+) -> None:
+    told = await submitted(queue, rows=0, webhook="https://example.org/hook")
+    await submitted(queue, rows=0)
+    for _ in range(2):
+        held = await taken(scorer)
+        status = await queue.status(held.job)
+        assert status is not None
+        assert await queue.finish(held, status.model_copy(update={"state": "completed"})) == "ok"
+    assert await redis.zrange(keys.webhooks_due, 0, -1) == [told.id]
+    message: Any = await redis.hgetall(keys.webhook(told.id))
+    assert (message["url"], message["state"]) == ("https://example.org/hook", "due")
+    body = json.loads(message["body"])
+    assert (body["type"], body["data"]["id"], body["data"]["state"]) == ("job.completed", told.id, "completed")
 
 
 # --- events and memory

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from shared.jobs import DeadLetter, JobSpec, JobStatus, Part
+from shared.jobs import JobSpec, JobStatus, Part
 from shared.records import END, end_job, read_record, submit_job
 from shared.scripts import JobQueue
 from shared.store import Store
@@ -348,10 +348,8 @@ async def test_a_chunk_that_always_kills_its_scorer_ends_as_errors(redis: Redis,
     assert {record["error_code"] for record in await jobs.results(spec)} == {"poison"}
     status = await jobs.status(spec)
     assert (status.done, status.failed) == (100, 100)
-    letters: Any = await redis.xrange(jobs.queue.keys.dead_letters)
-    ((_, fields),) = letters
-    letter = DeadLetter.model_validate_json(fields["__data__"])
-    assert (letter.job_id, letter.rows, letter.deaths) == (spec.id, 100, 2)
+    (letter,) = (await jobs.queue.parts(spec.id))[0].dead_letters
+    assert (letter.job_id, letter.row, letter.rows, letter.deaths) == (spec.id, 0, 100, 2)
 
 
 async def test_a_reader_that_fails_in_a_loop_is_slowed_down_and_healed(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
