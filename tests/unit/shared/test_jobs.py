@@ -79,6 +79,9 @@ def test_clients_see_the_documented_shape() -> None:
         "finished_at": None,
         "eta_seconds": None,
         "ignored_columns": [],
+        "passthrough": [],
+        "priority": "normal",
+        "deadline": None,
         "error": None,
         "links": {
             "self": f"/jobs/{status.id}",
