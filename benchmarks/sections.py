@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.load import latencies, requests
 from services.trainer.registry import tracking
-from shared.engine import OnnxRuntimeEngine
+from shared.onnx_engine import OnnxRuntimeEngine
 from shared.settings import ROOT
 from tests.e2e.stack import LocalStack, free_ports
 

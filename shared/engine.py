@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from shared.artifact import Artifact, ArtifactInvalid, Manifest
+from shared.onnx_engine import OnnxRuntimeEngine
 from shared.profile import Profile
 from shared.signature import InvalidRow, RowEncoder, Signature
 
@@ -20,24 +20,6 @@ class Engine(Protocol):
     def run(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map encoded rows, shape (n, F), C order, to margins, shape (n, T)."""
         ...
-
-
-class OnnxRuntimeEngine:
-    """onnxruntime with one thread: a second one would change the order of sums, and with it the last bit."""
-
-    name = "onnxruntime"
-
-    def __init__(self, onnx: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors; warnings about graph optimisation are noise
-        session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-        self._run = session.run
-
-    def run(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        result: NDArray[np.float64] = self._run(["s"], {"x": x})[0]
-        return result
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from services.trainer.export import Exported, encode_frame, export_pipeline
 from services.trainer.parity import Acceptance, ask, check_parity
-from shared.engine import OnnxRuntimeEngine
+from shared.onnx_engine import OnnxRuntimeEngine
 from tests.pipelines import NUMBERS, PREPARATIONS, TAKES_NULL, TEXTS, a_pipeline, a_table, a_target, one_hot
 
 DRAWN = 1000

@@ -21,7 +21,8 @@ from services.trainer.parity.edge_rows import split_rows, threshold_rows
 from services.trainer.parity.reference import Matrix, Reference
 from services.trainer.parity.rows import draw_rows, special_rows
 from services.trainer.parity.thresholds import find_edges
-from shared.engine import Engine, OnnxRuntimeEngine
+from shared.engine import Engine
+from shared.onnx_engine import OnnxRuntimeEngine
 
 CHUNK = 8192
 """Rows that a thread compares at a time: bounds the memory, and keeps the cores busy to the end."""

@@ -9,7 +9,7 @@ from services.trainer.evaluate import evaluate_candidates
 from services.trainer.export import encode_frame, export_pipeline
 from services.trainer.split import make_split
 from shared.artifact import CONTENT, Golden
-from shared.engine import OnnxRuntimeEngine
+from shared.onnx_engine import OnnxRuntimeEngine
 from shared.params import Candidate, Params
 from shared.signature import RowEncoder, Signature
 from tests.tables import parcel_project

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from services.trainer.export import Exported, encode_frame, export_pipeline
-from shared.engine import OnnxRuntimeEngine
+from shared.onnx_engine import OnnxRuntimeEngine
 from tests.pipelines import a_pipeline, a_table, a_target, one_hot
 
 TABLE = a_table(60)
