@@ -23,8 +23,10 @@ from shared.replica import ReplicaInfo, live_replicas
 from shared.scripts import JobQueue
 from shared.settings import ROOT
 from shared.store import Store
+from tests import faulty
 from tests.artifacts import a_champion
 from tests.builders import a_spec
+from tests.faulty import Faults
 
 
 class ScorerProcess:
@@ -83,7 +85,8 @@ class Fleet:
         self._store_url = store.url
         self._processes: list[ScorerProcess] = []
 
-    def start(self, **settings: Any) -> ScorerProcess:
+    def start(self, faults: Faults | None = None, /, **settings: Any) -> ScorerProcess:
+        """Start a scorer with its settings; `faults` makes its engine, or itself, misbehave."""
         values = {
             "redis_url": self._redis_url,
             "store_url": self._store_url,
@@ -97,6 +100,7 @@ class Fleet:
         ours = ("TASADOR_", "PYTHONDONTWRITEBYTECODE")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         environment = inherited | {f"TASADOR_{name.upper()}": str(value) for name, value in values.items()}
+        environment |= faulty.environment(faults) if faults else {}
         process = ScorerProcess(environment, self._directory / f"scorer-{len(self._processes)}.log")
         process.start()
         self._processes.append(process)

@@ -1,0 +1,117 @@
+"""Imported by Python itself at its start when this directory is on PYTHONPATH; see the package's docstring.
+
+It knows nothing but the standard library, and costs a process that loads none of our modules nothing.
+"""
+
+import ctypes
+import importlib.machinery
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
+from typing import Any
+
+_FAULTS: dict[str, Any] = json.loads(os.environ.get("PYTHON_FAULTS", "{}"))
+
+
+def _note(what: str, value: object = "") -> None:
+    if _FAULTS["log"]:
+        with open(_FAULTS["log"], "a") as log:
+            log.write(f"{os.getpid()} {what} {value}\n")
+
+
+def _is_here(name: str, x: Any) -> bool:
+    value = _FAULTS[name]
+    if value is None or not (x[:, 0] == value).any():
+        return False
+    _note(name, value)
+    return True
+
+
+def _engine(module: ModuleType) -> None:
+    run = module.OnnxRuntimeEngine.run
+
+    def faulty(self: Any, x: Any) -> Any:
+        if _is_here("exit_at", x):
+            os._exit(86)
+        if _is_here("raise_at", x):
+            raise RuntimeError("the engine does not like this row")
+        if _is_here("hang_at", x):
+            time.sleep(1e6)
+        if _is_here("freeze_at", x):
+            ctypes.PyDLL(None).sleep(1_000_000)  # PyDLL keeps the interpreter's lock
+        if _FAULTS["seconds_per_row"]:
+            time.sleep(_FAULTS["seconds_per_row"] * len(x))
+        return run(self, x)
+
+    module.OnnxRuntimeEngine.run = faulty
+
+
+def _reach(point: str) -> None:
+    if point not in _FAULTS["signals"] or not _first():
+        return
+    _note(point)
+    os.kill(os.getpid(), signal.Signals[_FAULTS["signals"][point]])
+
+
+def _first() -> bool:
+    if not _FAULTS["once"]:
+        return True
+    try:
+        os.close(os.open(_FAULTS["once"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _store(module: ModuleType) -> None:
+    put_new = module.Store.put_new
+
+    async def faulty(self: Any, key: str, data: bytes) -> None:
+        await put_new(self, key, data)
+        if "/parts/" in key:
+            _reach("part_written")
+
+    module.Store.put_new = faulty
+
+
+def _queue(module: ModuleType) -> None:
+    def then(point: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        async def faulty(*args: Any, **kwargs: Any) -> Any:
+            answer = await method(*args, **kwargs)
+            _reach(point)
+            return answer
+
+        return faulty
+
+    module.JobQueue.begin = then("begun", module.JobQueue.begin)
+    module.JobQueue.commit = then("committed", module.JobQueue.commit)
+
+
+_PATCHES = {"shared.onnx_engine": _engine, "shared.store": _store, "shared.scripts": _queue}
+
+
+class _Patcher(MetaPathFinder):
+    """Finds modules where Python would, and patches them when they have been executed."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> Any:
+        patch = _PATCHES.get(fullname)
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path) if patch else None
+        if patch is None or spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def patched(module: ModuleType) -> None:
+            execute(module)
+            patch(module)
+
+        spec.loader.exec_module = patched  # type: ignore[method-assign]
+        return spec
+
+
+if _FAULTS:
+    sys.meta_path.insert(0, _Patcher())
