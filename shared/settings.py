@@ -7,6 +7,7 @@ What changes the model or how it is judged is in params.yaml instead. Each servi
 import json
 import os
 import socket
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal, Self
@@ -83,6 +84,13 @@ class CommonSettings(BaseSettings):
     )
 
     models_in_memory: PositiveInt = Field(3, description="Versions a gateway or scorer keeps loaded.")
+    job_retention_days: PositiveFloat = Field(
+        30.0, description="Ended jobs are removed, input and results too, this long after their end."
+    )
+
+    @property
+    def job_retention(self) -> timedelta:
+        return timedelta(days=self.job_retention_days)
 
     @classmethod
     def settings_customise_sources(

@@ -53,10 +53,6 @@ class GatewaySettings(CommonSettings):
         None, description="Disk for bodies of jobs while they are read; default <state_dir>/spool. Not a tmpfs."
     )
     gateway_idempotency_hours: PositiveFloat = Field(24.0, description="How long an Idempotency-Key is remembered.")
-    gateway_job_retention_days: PositiveFloat = Field(
-        30.0,
-        description="Jobs older than this that are no longer known were removed (410); younger ones never were (404).",
-    )
 
     gateway_telemetry_seconds: PositiveFloat = Field(0.1, description="Predictions are logged at least this often ...")
     gateway_telemetry_rows: PositiveInt = Field(1_000, description="... or when this many are waiting.")

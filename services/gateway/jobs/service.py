@@ -1,7 +1,6 @@
 """What can be done with jobs, whatever the transport."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from redis.asyncio import Redis
 
@@ -37,10 +36,9 @@ class Jobs:
         keys = Keys(settings.tenant)
         self._queue = JobQueue(redis, keys)
         self._store = store
-        retention = timedelta(days=settings.gateway_job_retention_days)
         idempotency = Idempotency(redis, keys, settings.gateway_idempotency_hours)
         self.settings = settings
-        self.lookup = Lookup(self._queue, store, retention, stopping)
+        self.lookup = Lookup(self._queue, store, settings.job_retention, stopping)
         self.submission = Submission(
             settings, store, self._queue, follower, fleet=Fleet(redis, keys), idempotency=idempotency
         )
