@@ -26,7 +26,7 @@ def write_chunks(blocks: Iterable[Block], file: BinaryIO, *, chunk_rows: int, ma
         TableTooLarge: there are more than `max_rows`.
         TableRefused: the table turns out to be unreadable.
     """
-    writer = _Writer(file, chunk_rows)
+    writer = ChunkWriter(file, chunk_rows)
     for block in blocks:
         if writer.rows + len(block.x) > max_rows:
             raise TableTooLarge(f"a job may have up to {max_rows:,} rows", rows=True)
@@ -34,10 +34,12 @@ def write_chunks(blocks: Iterable[Block], file: BinaryIO, *, chunk_rows: int, ma
     if not writer.rows:
         raise EmptyTable
     writer.flush()
-    return Chunked(writer.rows, writer.offsets)
+    return writer.chunked
 
 
-class _Writer:
+class ChunkWriter:
+    """Writes blocks as chunks; the last one is written by `flush`."""
+
     def __init__(self, file: BinaryIO, chunk_rows: int) -> None:
         self.rows = 0
         self.offsets = [0]
@@ -46,6 +48,10 @@ class _Writer:
         self._chunk_rows = chunk_rows
         self._parts: list[Block] = []
         self._errors: list[RowError] = []
+
+    @property
+    def chunked(self) -> Chunked:
+        return Chunked(self.rows, self.offsets)
 
     def add(self, block: Block) -> None:
         # A detail may quote a caller's text, and JSON can spell lone surrogates, which UTF-8 cannot.
