@@ -179,6 +179,19 @@ async def fetch_manifest(store: Store, name: str, version: str) -> tuple[Manifes
     return Manifest.model_validate_json(data), sha256(data)
 
 
+async def fetch_signature(store: Store, name: str, version: str, digest: str) -> Signature:
+    """Read and verify what a version expects, without its graph. Raises ArtifactInvalid."""
+    where = f"{name} version {version}"
+    try:
+        manifest, found = await fetch_manifest(store, name, version)
+        data = await store.get(f"{keys.artifact_prefix(name, version)}/{SIGNATURE}")
+        if found != digest or manifest.files.get(SIGNATURE) != sha256(data):
+            raise ArtifactInvalid(f"{where} is not the one with digest {digest}")
+        return Signature.model_validate_json(data)
+    except (ObjectNotFound, ValidationError) as invalid:
+        raise ArtifactInvalid(f"{where}: {invalid}") from invalid
+
+
 async def versions(store: Store, name: str) -> list[str]:
     """Return the versions in the store, oldest first. A directory without manifest is no version."""
     names = await store.directories(f"models/{name}")

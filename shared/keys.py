@@ -76,6 +76,10 @@ class Keys:
         """Hash: id → dead letter (JSON)."""
         return self._key("dead", "bodies")
 
+    def redrive(self, letters: str) -> str:
+        """The id of the job that scores these letters (a digest of their ids) once more."""
+        return self._key("redrive", letters)
+
     # --- webhooks
     @property
     def webhooks_due(self) -> str:
