@@ -17,7 +17,13 @@ SPEC, MANIFEST, END = "job.json", "manifest.json", "end.json"
 
 
 async def submit_job(
-    queue: JobQueue, store: Store, spec: JobSpec, *, window: int, backlog_limit_rows: int = NO_LIMIT
+    queue: JobQueue,
+    store: Store,
+    spec: JobSpec,
+    *,
+    window: int,
+    backlog_limit_rows: int = NO_LIMIT,
+    open_limit: int = NO_LIMIT,
 ) -> Submitted:
     """Accept a job whose input is in the store. See `JobQueue.submit`; what is refused leaves no spec behind.
 
@@ -29,8 +35,8 @@ async def submit_job(
     except ObjectExists:
         if not await _is_stored(store, spec):
             return "duplicate"
-    answer = await queue.submit(spec, window, backlog_limit_rows)
-    if answer == "busy":
+    answer = await queue.submit(spec, window, backlog_limit_rows, open_limit)
+    if answer in ("busy", "crowded"):
         await store.delete(job_path(spec.id, SPEC))
     return "ok" if answer == "duplicate" else answer  # the janitor found our spec before we had told Redis
 

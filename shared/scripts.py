@@ -30,7 +30,7 @@ ENDED_KEPT = timedelta(days=7)
 _LUA = Path(__file__).parent / "scripts"
 _PAGE = 200
 
-Submitted = Literal["ok", "duplicate", "busy"]
+Submitted = Literal["ok", "duplicate", "busy", "crowded"]
 Committed = Literal["ok", "duplicate", "lost", "gone"]
 
 
@@ -72,12 +72,15 @@ class JobQueue:
             if path.stem != "prelude"
         }
 
-    async def submit(self, spec: JobSpec, window: int, backlog_limit_rows: int = NO_LIMIT) -> Submitted:
+    async def submit(
+        self, spec: JobSpec, window: int, backlog_limit_rows: int = NO_LIMIT, open_limit: int = NO_LIMIT
+    ) -> Submitted:
         """Accept a job whose spec and input are in the store.
 
-        `busy`: more rows than the limit would be waiting; nothing was written. A job with this id: `duplicate`.
+        `busy`: more rows than the limit would be waiting; `crowded`: so many jobs are open already; nothing was
+        written. A job with this id: `duplicate`.
         """
-        limits = (spec.rows, spec.chunks, window, backlog_limit_rows)
+        limits = (spec.rows, spec.chunks, window, backlog_limit_rows, open_limit)
         fields = _flat(JobStatus.submitted(spec).to_hash())
         return cast(Submitted, await self.run("submit", spec.id, spec.id, _created(spec.id), *limits, *fields))
 
@@ -191,6 +194,10 @@ class JobQueue:
     async def backlog(self) -> int:
         """Return how many rows are accepted and not yet finished."""
         return int(await self._redis.get(self.keys.backlog) or 0)
+    async def open_count(self) -> int:
+        """Return how many jobs `open_jobs` would name."""
+        return int(await self._redis.zcard(self.keys.open_jobs))
+
 
     async def open_jobs(self) -> Sequence[str]:
         """Return the ids, oldest first, of jobs that have not ended, or whose end is not yet recorded in the store."""

@@ -121,6 +121,14 @@ async def test_a_full_backlog_refuses_and_writes_nothing(queue: JobQueue) -> Non
     assert await queue.backlog() == 1000
 
 
+async def test_so_many_open_jobs_refuse_another_and_write_nothing(queue: JobQueue) -> None:
+    await submitted(queue, rows=1000)
+    refused = a_spec(rows=1)
+    assert await queue.submit(refused, 4, open_limit=1) == "crowded"
+    assert await queue.status(refused.id) is None
+    assert (await queue.open_count(), await queue.backlog()) == (1, 1000)
+
+
 async def test_a_job_without_chunks_goes_straight_to_finalising(scorer: Scorer, queue: JobQueue) -> None:
     spec = await submitted(queue, rows=0)
     held = await taken(scorer)

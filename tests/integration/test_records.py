@@ -19,9 +19,11 @@ class Interrupted(JobQueue):
         super().__init__(redis, queue.keys)
         self._what: Callable[[], Awaitable[object]] | None = what
 
-    async def submit(self, spec: JobSpec, window: int, backlog_limit_rows: int = NO_LIMIT) -> Submitted:
+    async def submit(
+        self, spec: JobSpec, window: int, backlog_limit_rows: int = NO_LIMIT, open_limit: int = NO_LIMIT
+    ) -> Submitted:
         await self._interrupt()
-        return await super().submit(spec, window, backlog_limit_rows)
+        return await super().submit(spec, window, backlog_limit_rows, open_limit)
 
     async def end(self, status: JobStatus, state: EndState, error: str = "") -> str:
         answer = await super().end(status, state, error)
