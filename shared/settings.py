@@ -10,17 +10,21 @@ import socket
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from shared.webhooks.addresses import Guard
+from shared.webhooks.signing import key_of
 
 PREFIX = "TASADOR_"
 SERVICES = ("gateway", "scorer", "trainer", "monitor")
@@ -49,6 +53,25 @@ class RunningStack(PydanticBaseSettingsSource):
         except (OSError, ValueError):
             return {}
         return {name: stack[name] for name in _STACK_FIELDS if stack.get(name)}
+
+
+def _words(value: Any) -> Any:
+    """A list in a variable is words between commas; in a file it is a list."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    key_of(value.get_secret_value())
+    return value
+
+
+def _allowed(value: tuple[str, ...]) -> tuple[str, ...]:
+    Guard.of(value)
+    return value
+
+
+WebhookSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_secret)], ...], NoDecode, BeforeValidator(_words)]
+AllowedNetworks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_allowed)]
 
 
 class CommonSettings(BaseSettings):
@@ -84,6 +107,13 @@ class CommonSettings(BaseSettings):
     )
 
     models_in_memory: PositiveInt = Field(3, description="Versions a gateway or scorer keeps loaded.")
+
+    webhook_secrets: WebhookSecrets = Field(
+        (), description="Secrets that sign webhooks, whsec_<base64> each; all of them sign. Without one there are none."
+    )
+    webhook_allowed_networks: AllowedNetworks = Field(
+        (), description="Networks and hosts that webhooks may go to although they are not public."
+    )
     job_retention_days: PositiveFloat = Field(
         30.0, description="Ended jobs are removed, input and results too, this long after their end."
     )

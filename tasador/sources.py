@@ -64,7 +64,11 @@ def all_settings() -> Iterator[Setting]:
 
 
 def masked(value: Any) -> str:
-    """Return a value as text, without the password that a URL may hold."""
+    """Return a value as text: a URL without the password that it may hold, another secret not at all."""
+    if isinstance(value, tuple):
+        return ", ".join(map(masked, value))
+    if isinstance(value, SecretStr) and "://" not in value.get_secret_value():
+        return "***"
     text = str(value.get_secret_value() if isinstance(value, SecretStr) else value)
     return _PASSWORD.sub(r"\1:***@", text)
 

@@ -37,7 +37,7 @@ def _default(variable: str, value: Any) -> str:
         value = value.relative_to(ROOT)
     if isinstance(value, int | float) and not variable.endswith("_PORT"):
         return f"{value:,}".removesuffix(".0")
-    return "" if value is None else str(value)
+    return "" if value in (None, ()) else str(value)
 
 
 def _settings() -> dict[str, dict[str, str]]:
