@@ -5,8 +5,6 @@ obstore does the work, except for writes to local disk: it neither fsyncs nor le
 """
 
 import asyncio
-import os
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +12,10 @@ from urllib.parse import unquote, urlparse
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore
 
-_TEMPORARY = ".tmp-"  # prefix of files being written; never a key
+from shared.durable import TEMPORARY, new_file
+from shared.remote import PIECE_BYTES, PIECES, first_line, open_remote
 
 T = TypeVar("T")
 
@@ -54,10 +53,14 @@ class Store:
 
     @classmethod
     def open(cls, url: str) -> "Store":
-        """Open `file:///path` (created if missing) or any URL obstore knows (`s3://bucket/prefix`, …)."""
+        """Open `file:///path` (created if missing) or any URL obstore knows (`s3://bucket/prefix`, …).
+
+        Raises:
+            SettingsInvalid: it is no such URL. Whether the store can be reached shows when it is used.
+        """
         parts = urlparse(url)
         if parts.scheme != "file":
-            return cls(url, from_url(url), None)
+            return cls(url, open_remote(url), None)
         root = Path(unquote(parts.path))
         root.mkdir(parents=True, exist_ok=True)
         return cls(url, LocalStore(str(root)), root)
@@ -87,7 +90,9 @@ class Store:
         """Write or replace an object from a file, without reading it into memory."""
         if self._root is None:
             with path.open("rb") as source:
-                await _done(obstore.put_async(self._backend, key, source))
+                await _done(
+                    obstore.put_async(self._backend, key, source, chunk_size=PIECE_BYTES, max_concurrency=PIECES)
+                )
         else:
             await asyncio.to_thread(_copy_local, self._root / key, path)
 
@@ -118,7 +123,7 @@ class Store:
         batches = aiter(obstore.list(self._backend, prefix.rstrip("/") + "/"))
         while (batch := await _done(anext(batches, None))) is not None:
             for entry in batch:
-                if _TEMPORARY not in entry["path"]:
+                if TEMPORARY not in entry["path"]:
                     yield entry["path"]
 
     async def directories(self, prefix: str) -> Sequence[str]:
@@ -141,63 +146,19 @@ async def _done(call: Awaitable[T]) -> T:
     except AlreadyExistsError:
         raise
     except BaseError as error:
-        raise StoreUnavailable(str(error).split("\n", 1)[0]) from error
+        raise StoreUnavailable(first_line(error)) from error
+    except FileNotFoundError as error:
+        if "NoSuchBucket" in str(error):  # which says nothing about the object
+            raise StoreUnavailable(f"the store's bucket does not exist: {first_line(error)}") from error
+        raise
 
 
 def _write_local(path: Path, data: bytes, *, replace: bool) -> None:
-    with _new_local(path, replace=replace) as file:
+    with new_file(path, replace=replace) as file:
         file.write(data)
 
 
 def _copy_local(path: Path, source: Path) -> None:
-    with _new_local(path, replace=True) as file, source.open("rb") as data:
+    with new_file(path, replace=True) as file, source.open("rb") as data:
         while block := data.read(1 << 20):
             file.write(block)
-
-
-class _new_local:  # noqa: N801 - used as a context manager function
-    """A file that appears under `path` whole and synced when the block ends, or not at all."""
-
-    def __init__(self, path: Path, *, replace: bool) -> None:
-        self._path, self._replace = path, replace
-
-    def __enter__(self) -> Any:
-        _make_directories(self._path.parent)
-        handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._path.parent)
-        self._name = Path(name)
-        self._file = os.fdopen(handle, "wb")
-        return self._file
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        try:
-            if error is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                if self._replace:
-                    self._name.replace(self._path)
-                else:
-                    os.link(self._name, self._path)  # unlike rename, fails if the name is taken
-        finally:
-            try:
-                self._file.close()  # writes what is buffered, for which a full disk has no room either
-            finally:
-                self._name.unlink(missing_ok=True)
-        if error is None:
-            _sync_directory(self._path.parent)
-
-
-def _make_directories(path: Path) -> None:
-    """Create missing directories and sync each parent, so that a power cut cannot lose the new entry."""
-    if path.is_dir():
-        return
-    _make_directories(path.parent)
-    path.mkdir(exist_ok=True)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
