@@ -1,4 +1,4 @@
-"""What the local store alone does: nothing half-written, nothing left behind. For the rest see the integration tests."""
+"""What the local store alone does: nothing half-written, nothing left behind. The rest is in the integration tests."""
 
 import os
 import resource
