@@ -140,6 +140,7 @@ class JobStatus(_Record):
     """How far a job is, as Redis knows it, or as its record in the store says after Redis forgot it."""
 
     id: str
+    tenant: str = "default"
     state: JobState
     rows: int
     done: int = 0

@@ -64,6 +64,24 @@ async def read_record(store: Store, job_id: str) -> JobRecord | None:
     return None
 
 
+async def find_job(queue: JobQueue, store: Store, job_id: str) -> JobStatus | None:
+    """Return a job that was ever accepted, whether or not Redis still knows it; None if there is none."""
+    return await queue.status(job_id) or await stored_job(store, job_id, queue.keys.tenant)
+
+
+async def stored_job(store: Store, job_id: str, tenant: str) -> JobStatus | None:
+    """Return what the store knows of a job: its end, or else that it waits, which it will once it was put back.
+
+    None: there is no such job, or it is another tenant's.
+    """
+    record = await read_record(store, job_id)
+    try:
+        status = record.status if record else JobStatus.submitted(await read_spec(store, job_id))
+    except ObjectNotFound:
+        return None
+    return status if status.tenant == tenant else None
+
+
 async def write_manifest(store: Store, record: JobRecord) -> None:
     await _write(store, record, MANIFEST)
 

@@ -158,22 +158,21 @@ class JobQueue:
         fields: Any = await self._redis.hgetall(self.keys.job(job_id))
         return JobStatus.of_hash(fields) if fields else None
 
-    async def statuses(self, job_ids: Sequence[str]) -> list[JobStatus]:
-        """Return the status of each job that is known, in the order given."""
+    async def statuses(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
+        """Return the status of each job whose progress is known here: not of one that ended long ago."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hgetall(self.keys.job(job_id))
             found = await pipe.execute()
-        return [JobStatus.of_hash(fields) for fields in found if fields]
+        return {job_id: JobStatus.of_hash(fields) for job_id, fields in zip(job_ids, found, strict=True) if fields}
 
-    async def list(self, limit: int, before: str | None = None) -> Sequence[JobStatus]:
-        """Return up to `limit` jobs, the newest first, all older than job `before`.
+    async def ids(self, limit: int, before: str | None = None) -> Sequence[str]:
+        """Return the ids of up to `limit` jobs, the newest first, all older than job `before`.
 
         Raises:
             ValueError: `before` is no job id.
         """
-        ids = [job_id async for job_id in self._ids(limit, before)]
-        return await self.statuses(ids)
+        return [job_id async for job_id in self._ids(limit, before)]
 
     async def parts(self, job_id: str, first: int = 0, last: int | None = None) -> dict[int, Part]:
         """Return the committed parts by chunk: of chunks [first, last), or all.
@@ -194,10 +193,10 @@ class JobQueue:
     async def backlog(self) -> int:
         """Return how many rows are accepted and not yet finished."""
         return int(await self._redis.get(self.keys.backlog) or 0)
+
     async def open_count(self) -> int:
         """Return how many jobs `open_jobs` would name."""
         return int(await self._redis.zcard(self.keys.open_jobs))
-
 
     async def open_jobs(self) -> Sequence[str]:
         """Return the ids, oldest first, of jobs that have not ended, or whose end is not yet recorded in the store."""

@@ -281,6 +281,24 @@ async def test_a_job_that_redis_forgot_is_still_known(
     assert await queue.backlog() == 0
 
 
+async def test_jobs_that_ended_long_ago_are_listed_from_the_store(
+    gate: Gateway, hand: HandScorer, redis: Redis, queue: JobQueue
+) -> None:
+    done = [await finished(gate, hand) for _ in range(3)]
+    waiting = await gate.submitted(a_csv(5))
+    for job in done[:2]:
+        await redis.delete(queue.keys.job(job["id"]))  # as it expires days after the end
+    listed = (await get(gate, "/jobs")).json()["jobs"]
+    assert [job["id"] for job in listed] == [waiting["id"], *(job["id"] for job in reversed(done))]
+    assert listed[2:] == [await gate.job(done[1]), await gate.job(done[0])]
+    for query, expected_ids in {
+        "state=completed&limit=2": [done[2]["id"], done[1]["id"]],
+        f"limit=2&cursor={done[2]['id']}": [done[1]["id"], done[0]["id"]],
+        "state=queued": [waiting["id"]],
+    }.items():
+        assert [job["id"] for job in (await get(gate, f"/jobs?{query}")).json()["jobs"]] == expected_ids
+
+
 async def test_without_redis_what_has_ended_is_told_and_nothing_else(
     valkey: ValkeyServer, store: Store, tmp_path: Path
 ) -> None:

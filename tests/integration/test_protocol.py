@@ -141,9 +141,9 @@ async def test_a_job_without_chunks_goes_straight_to_finalising(scorer: Scorer, 
 async def test_jobs_are_listed_newest_first_page_by_page(queue: JobQueue) -> None:
     specs = [await submitted(queue, rows=1) for _ in range(5)]
     newest_first = [spec.id for spec in reversed(specs)]
-    page = await queue.list(2)
-    rest = await queue.list(10, before=page[-1].id)
-    assert [status.id for status in (*page, *rest)] == newest_first
+    page = await queue.ids(2)
+    rest = await queue.ids(10, before=page[-1])
+    assert [*page, *rest] == newest_first
 
 
 # --- begin

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 
-from shared.jobs import EndState, JobSpec, JobStatus
+from shared.jobs import EndState, JobSpec, JobStatus, new_job_id
 from shared.keys import job_path
-from shared.records import END, SPEC, end_job, read_record, submit_job
+from shared.records import END, SPEC, end_job, find_job, read_record, stored_job, submit_job
 from shared.scripts import NO_LIMIT, JobQueue, Submitted
 from shared.store import Store
 from tests.builders import a_spec
@@ -87,3 +87,25 @@ async def test_a_job_whose_spec_is_damaged_can_be_ended(queue: JobQueue, store: 
     assert status.state == "failed"
     assert await store.exists(job_path(spec.id, END))
     assert await queue.open_jobs() == []
+
+
+async def test_a_job_is_found_after_redis_forgot_it(redis: Redis, queue: JobQueue, store: Store) -> None:
+    waiting, ended = a_spec(), a_spec()
+    for spec in (waiting, ended):
+        await submit_job(queue, store, spec, window=4)
+    cancelled = await end_job(queue, store, ended.id, "cancelled")
+    await redis.flushall()
+    assert await find_job(queue, store, waiting.id) == JobStatus.submitted(waiting)
+    assert await find_job(queue, store, ended.id) == cancelled
+    assert await find_job(queue, store, new_job_id()) is None
+
+
+async def test_jobs_of_another_tenant_are_not_found(redis: Redis, queue: JobQueue, store: Store) -> None:
+    waiting, ended = a_spec(tenant="somebody"), a_spec(tenant="somebody")
+    for spec in (waiting, ended):
+        await submit_job(queue, store, spec, window=4)
+    await end_job(queue, store, ended.id, "cancelled")
+    await redis.flushall()
+    for spec in (waiting, ended):
+        assert await find_job(queue, store, spec.id) is None
+        assert await stored_job(store, spec.id, "somebody") is not None

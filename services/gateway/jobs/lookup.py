@@ -6,17 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from services.gateway.problems import ErrorItem, Problem, unavailable
 from shared.clock import utc_now
-from shared.jobs import JobState, JobStatus, job_time
-from shared.records import read_record, read_spec
+from shared.jobs import TERMINAL, JobState, JobStatus, job_time
+from shared.records import find_job, stored_job
 from shared.scripts import JobQueue
-from shared.store import ObjectNotFound, Store
+from shared.store import Store
+from shared.telemetry import get_logger
 
 POLL_SECONDS = (0.05, 0.5)  # first and longest pause between two looks at a job
 SCAN = 1000  # jobs looked at for one page of a filtered list
+AT_ONCE = 8  # reads of the store
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,23 +50,19 @@ class Lookup:
         """
         created = _time_of(job_id)
         try:
-            status, away = await self._queue.status(job_id), None
+            status, away = await find_job(self._queue, self._store, job_id), None
         except RedisError as error:
-            status, away = None, error
-        if status is not None:
-            return status
-        record = await read_record(self._store, job_id)
-        if record is not None:
-            return record.status
-        try:
-            spec = await read_spec(self._store, job_id)
-        except ObjectNotFound:
+            status, away = await stored_job(self._store, job_id, self._queue.keys.tenant), error
+        if status is None:
             if utc_now() - created > self._retention:
-                raise Problem("job-gone", f"job {job_id} is older than {self._retention.days} days") from None
-            raise _not_found(job_id) from None
-        if away is not None:
+                days = self._retention / timedelta(days=1)
+                raise Problem(
+                    "job-gone", f"there is no job {job_id} any more: {days:g} days after its end a job is removed"
+                )
+            raise _not_found(job_id)
+        if away is not None and not status.ended:
             raise unavailable("redis-unavailable", "Redis cannot be reached, and the job has not ended") from away
-        return JobStatus.submitted(spec)
+        return status
 
     async def wait(self, job_id: str, seconds: float, unless: Callable[[JobStatus], bool]) -> JobStatus:
         """Return the job as soon as it has ended or `unless` is true of it, or as it is after so many seconds."""
@@ -84,21 +85,40 @@ class Lookup:
         found: list[JobStatus] = []
         seen = 0
         while seen < SCAN:
-            try:
-                some = await self._queue.list(limit, cursor)
-            except ValueError:
-                error = ErrorItem("#/query/cursor", "invalid", "expected the next_cursor of an earlier answer")
-                raise Problem("invalid-parameter", f"cursor: {error.detail}", errors=[error]) from None
-            for status in some:
-                cursor = status.id
+            ids = await self._ids(limit, cursor)
+            for status in await self._statuses(ids, state):
                 if state in (None, status.state):
                     found.append(status)
                     if len(found) == limit:
-                        return Page(found, cursor)
-            if len(some) < limit:
+                        return Page(found, status.id)
+            if len(ids) < limit:
                 return Page(found, None)
-            seen += len(some)
+            cursor = ids[-1]
+            seen += len(ids)
         return Page(found, cursor)
+
+    async def _ids(self, limit: int, cursor: str | None) -> Sequence[str]:
+        try:
+            return await self._queue.ids(limit, cursor)
+        except ValueError:
+            error = ErrorItem("#/query/cursor", "invalid", "expected the next_cursor of an earlier answer")
+            raise Problem("invalid-parameter", f"cursor: {error.detail}", errors=[error]) from None
+
+    async def _statuses(self, ids: Sequence[str], state: JobState | None) -> Sequence[JobStatus]:
+        """Return the jobs in the order given. Redis has those that have not ended, the store what ended long ago."""
+        known = await self._queue.statuses(ids)
+        missing = [job_id for job_id in ids if job_id not in known] if state is None or state in TERMINAL else []
+        for start in range(0, len(missing), AT_ONCE):
+            some = await asyncio.gather(*(self._stored(job_id) for job_id in missing[start : start + AT_ONCE]))
+            known |= {status.id: status for status in some if status is not None}
+        return [known[job_id] for job_id in ids if job_id in known]
+
+    async def _stored(self, job_id: str) -> JobStatus | None:
+        try:
+            return await stored_job(self._store, job_id, self._queue.keys.tenant)
+        except ValidationError as invalid:  # which must not hide the other jobs
+            log.error("cannot read the record of a job", job_id=job_id, error=str(invalid))
+            return None
 
 
 def _time_of(job_id: str) -> datetime:
