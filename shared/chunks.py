@@ -1,7 +1,9 @@
 """Chunks and parts as bytes: Arrow IPC streams, one record batch each.
 
 A chunk's matrix is one fixed-size-list column, so that the engine reads the bytes where they lie. Rows that were found
-bad at submission keep their place in it and are named in the metadata.
+bad at submission keep their place in it and are named in the metadata. Columns that only pass through stand behind the
+matrix in a chunk, and behind our own columns in a part; a chunk and its part share their schema with all others of the
+job.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.signature import Code
+
+MAX_CARRIED_BYTES = 1 << 24
+"""What the columns of a chunk that pass through may take: scorers and readers hold a few such chunks at once."""
+RESERVED = frozenset(("index", "prediction", "error", "error_field", "error_code", "error_detail"))
+"""Names in result records that are ours."""
+JSON_TEXT = {b"tasador": b"json"}
+"""Metadata of a string field whose values are JSON texts, not strings."""
 
 _METADATA = b"tasador"
 
@@ -43,6 +52,8 @@ class Chunk:
     start: int
     x: NDArray[np.float64]
     errors: Sequence[RowError] = field(default=())
+    carried: Any = None
+    """RecordBatch of the columns that pass through, one row per row; None without."""
 
     @property
     def rows(self) -> int:
@@ -58,7 +69,7 @@ def encode_chunk(chunk: Chunk) -> bytes:
     rows = pa.FixedSizeListArray.from_arrays(values, type=pa.list_(pa.field("value", pa.float64()), width))
     schema = pa.schema([pa.field("row", rows.type, nullable=False)], metadata={_METADATA: head})
     assert len(rows) == n
-    return _written(pa.record_batch([rows], schema=schema))
+    return _written(_beside(pa.record_batch([rows], schema=schema), chunk.carried))
 
 
 def decode_chunk(data: bytes) -> Chunk:
@@ -70,16 +81,16 @@ def decode_chunk(data: bytes) -> Chunk:
     batch = _read(data)
     try:
         head = msgspec.json.decode(batch.schema.metadata[_METADATA], type=_Head)
-        rows = batch.column("row")
+        rows = batch.column(0)
         x = rows.values.to_numpy(zero_copy_only=True).reshape(len(rows), rows.type.list_size)
     except (KeyError, TypeError, AttributeError, ValueError, msgspec.DecodeError) as error:
         raise ChunkInvalid(f"no chunk: {error}") from error
-    return Chunk(head.start, x, tuple(head.errors))
+    return Chunk(head.start, x, tuple(head.errors), carried_of(batch, own=1))
 
 
 @cache
 def part_schema() -> Any:
-    """Return the pyarrow schema of parts, which is also that of results in columns."""
+    """Return the pyarrow schema of a part's own columns, which is also that of results in columns."""
     import pyarrow as pa  # noqa: PLC0415
 
     return pa.schema(
@@ -93,13 +104,14 @@ def part_schema() -> Any:
     )
 
 
-def encode_part(start: int, predictions: NDArray[np.float64], errors: Sequence[RowError]) -> bytes:
+def encode_part(start: int, predictions: NDArray[np.float64], errors: Sequence[RowError], carried: Any = None) -> bytes:
     """Encode one record per row, in order.
 
     Args:
         start: position of the first row in the job.
         predictions: shape (n,); what it holds for a row in error is ignored.
         errors: at most one per row.
+        carried: of the chunk.
     """
     import pyarrow as pa  # noqa: PLC0415
 
@@ -113,19 +125,39 @@ def encode_part(start: int, predictions: NDArray[np.float64], errors: Sequence[R
             column[row] = text
     columns = [pa.array(np.arange(start, start + n)), pa.array(predictions, pa.float64(), mask=bad)]
     columns += [pa.array(column, pa.string()) for column in texts] or [pa.nulls(n, pa.string())] * 3
-    return _written(pa.record_batch(columns, schema=part_schema()))
+    return _written(_beside(pa.record_batch(columns, schema=part_schema()), carried))
 
 
 def decode_part(data: bytes) -> Any:
-    """Read a part as a pyarrow RecordBatch of `part_schema()`.
+    """Read a part as a pyarrow RecordBatch of `part_schema()` and the columns that pass through.
 
     Raises:
         ChunkInvalid: these bytes are no part.
     """
+    import pyarrow as pa  # noqa: PLC0415
+
     batch = _read(data)
-    if not batch.schema.equals(part_schema()):
+    if not pa.schema(list(batch.schema)[: len(part_schema())]).equals(part_schema()):
         raise ChunkInvalid(f"no part: its columns are {batch.schema.names}")
     return batch
+
+
+def carried_of(batch: Any, own: int) -> Any:
+    """Return the columns of a RecordBatch that stand behind so many of our own; None if there are none."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    fields = list(batch.schema)[own:]
+    return pa.record_batch(batch.columns[own:], schema=pa.schema(fields)) if fields else None
+
+
+def _beside(batch: Any, carried: Any) -> Any:
+    """Put the columns that pass through behind ours."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    if carried is None:
+        return batch
+    schema = pa.schema([*batch.schema, *carried.schema], metadata=batch.schema.metadata)
+    return pa.record_batch([*batch.columns, *carried.columns], schema=schema)
 
 
 def _written(batch: Any) -> bytes:

@@ -75,7 +75,8 @@ class ChunkWork:
         first, rows = spec.first_row(held.chunk), spec.rows_of(held.chunk)
         log.error("giving a chunk up", **attempt.context)
         letter = DeadLetter(job_id=held.job, chunk=held.chunk, row=first, rows=rows, reason=reason, deaths=deaths)
-        scored = await self._in_thread(lambda: give_up(first, rows, reason))
+        data = await self._inputs.chunk(spec, held.chunk)
+        scored = await self._in_thread(lambda: give_up(data, reason))
         answer = await self._commit(attempt, spec, scored, [letter])
         return "given_up" if answer == "ok" else answer
 

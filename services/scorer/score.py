@@ -2,14 +2,13 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.chunks import ChunkInvalid, RowError, decode_chunk, encode_part
+from shared.chunks import Chunk, ChunkInvalid, RowError, decode_chunk, encode_part
 from shared.profile import Profile, Summary, summarise
 
 
@@ -57,13 +56,18 @@ def score_chunk(model: Model, data: bytes, start: int) -> Scored:
     errors = [*chunk.errors, *_not_finite(chunk.start, good & ~np.isfinite(predictions))]
     finite = np.isfinite(found)
     counts = summarise(model.profile, x[finite], found[finite])
-    return _scored(chunk.start, predictions, errors, counts, seconds)
+    return _scored(replace(chunk, errors=errors), predictions, counts, seconds)
 
 
-def give_up(start: int, rows: int, reason: str) -> Scored:
-    """Return the part of a chunk that cannot be scored: every row of it is `poison`."""
-    errors = [RowError(index, "", "poison", reason) for index in range(start, start + rows)]
-    return _scored(start, np.full(rows, np.nan), errors, {"n": 0}, 0.0)
+def give_up(data: bytes, reason: str) -> Scored:
+    """Return the part of an encoded chunk that cannot be scored: every row of it is `poison`.
+
+    Raises:
+        ChunkInvalid
+    """
+    chunk = decode_chunk(data)
+    errors = [RowError(index, "", "poison", reason) for index in range(chunk.start, chunk.start + chunk.rows)]
+    return _scored(replace(chunk, errors=errors), np.full(chunk.rows, np.nan), {"n": 0}, 0.0)
 
 
 def _not_finite(start: int, rows: NDArray[np.bool_]) -> list[RowError]:
@@ -71,9 +75,8 @@ def _not_finite(start: int, rows: NDArray[np.bool_]) -> list[RowError]:
     return [RowError(start + int(row), "", "not_finite", detail) for row in np.flatnonzero(rows)]
 
 
-def _scored(
-    start: int, predictions: NDArray[np.float64], errors: Sequence[RowError], counts: Summary, seconds: float
-) -> Scored:
-    data = encode_part(start, predictions, errors)
+def _scored(chunk: Chunk, predictions: NDArray[np.float64], counts: Summary, seconds: float) -> Scored:
+    """Encode what became of a chunk, whose errors are all of its errors by now."""
+    data = encode_part(chunk.start, predictions, chunk.errors, chunk.carried)
     digest = hashlib.sha256(data).hexdigest()
-    return Scored(data, digest, len(predictions), len(errors), counts, seconds)
+    return Scored(data, digest, chunk.rows, len(chunk.errors), counts, seconds)

@@ -1,14 +1,14 @@
 """From a table to a job's input: consecutive chunks of the same number of rows, each complete in itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from services.gateway.tables import Block, EmptyTable, TableTooLarge
 from services.gateway.tables.block import sayable
-from shared.chunks import Chunk, RowError, encode_chunk
+from shared.chunks import MAX_CARRIED_BYTES, Chunk, RowError, encode_chunk
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def write_chunks(blocks: Iterable[Block], file: BinaryIO, *, chunk_rows: int, ma
 
     Raises:
         EmptyTable: there are no rows.
-        TableTooLarge: there are more than `max_rows`.
+        TableTooLarge: there are more than `max_rows`, or too much passes through.
         TableRefused: the table turns out to be unreadable.
     """
     writer = ChunkWriter(file, chunk_rows)
@@ -47,6 +47,7 @@ class ChunkWriter:
         self._start = 0
         self._chunk_rows = chunk_rows
         self._parts: list[Block] = []
+        self._carried_bytes = 0
         self._errors: list[RowError] = []
 
     @property
@@ -60,11 +61,22 @@ class ChunkWriter:
         while taken < len(block.x):
             room = self._chunk_rows - (self.rows - self._start)
             part = block.x[taken : taken + room]
-            self._parts.append(Block(part, ()))
+            self._parts.append(Block(part, (), self._carried(block, taken, len(part))))
             self.rows += len(part)
             taken += len(part)
             if len(part) == room:
                 self.flush()
+
+    def _carried(self, block: Block, start: int, rows: int) -> Any:
+        """Return the rows of what passes through, while the chunk has room for it."""
+        if block.carried is None:
+            return None
+        carried = block.carried.slice(start, rows)
+        self._carried_bytes += carried.nbytes
+        if self._carried_bytes > MAX_CARRIED_BYTES:
+            limit = f"{MAX_CARRIED_BYTES >> 20} MB in {self._chunk_rows:,} rows"
+            raise TableTooLarge(f"columns that pass through may take up to {limit}; row {self.rows:,} is beyond that")
+        return carried
 
     def flush(self) -> None:
         if self.rows == self._start:
@@ -72,7 +84,15 @@ class ChunkWriter:
         x = np.concatenate([part.x for part in self._parts])
         errors = [error for error in self._errors if error.index < self.rows]
         self._errors = self._errors[len(errors) :]
-        data = encode_chunk(Chunk(self._start, x, errors))
+        data = encode_chunk(Chunk(self._start, x, errors, _concatenated([part.carried for part in self._parts])))
         self._file.write(data)
         self.offsets.append(self.offsets[-1] + len(data))
-        self._start, self._parts = self.rows, []
+        self._start, self._parts, self._carried_bytes = self.rows, [], 0
+
+
+def _concatenated(batches: Sequence[Any]) -> Any:
+    if batches[0] is None:
+        return None
+    import pyarrow as pa  # noqa: PLC0415 - a third of a second that a gateway without jobs need not spend
+
+    return pa.concat_batches(batches)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ class Block:
     x: NDArray[np.float64]
     errors: Sequence[tuple[int, FieldError]]
     """(row within the block, its first error), in row order, one per bad row."""
+    carried: Any = None
+    """RecordBatch of the columns that pass through, a row for each, of one schema for the whole table; None without."""
 
 
 class Table(Protocol):
@@ -71,6 +73,14 @@ class ColumnWrongType(TableRefused):
 
     def __init__(self, name: str, expected: str, found: str) -> None:
         super().__init__(f"column {name!r} has type {found}; expected {expected}")
+        self.name = name
+
+
+class PassthroughRefused(TableRefused):
+    """A column cannot be passed through: it is not there, or not possible."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(detail)
         self.name = name
 
 

@@ -1,6 +1,5 @@
 """From Arrow columns to engine rows, all values of a column at once."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from shared.signature import MAX_MAGNITUDE, NULL_TEXTS, Feature, FieldError, Inv
 
 # What Arrow casts to the double that Python's float() gives. Anything else is for the row encoder to judge.
 _NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+
+_QUOTED = 50  # characters of a text that an error quotes
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -125,10 +126,20 @@ def normalised(batch: Any, signature: Signature) -> Any:
 def _normalised(feature: Feature, column: Any) -> Any:
     check_type(feature, column.type)
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        column = _decoded(feature, column)
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.string())  # Arrow's own conversion does not round to the nearest double
     return column.cast(pa.float64() if feature.kind == "numeric" else pa.string(), safe=False)
+
+
+def _decoded(feature: Feature, column: Any) -> Any:
+    """Give each row its own value. Texts, which may be long, are cut where it is plain that they are no category."""
+    if feature.kind == "categorical" and not pa.types.is_null(column.type.value_type):
+        enough = max(_QUOTED, *map(len, feature.categories)) + 1
+        used, places = np.unique(column.indices.cast(pa.int64()).fill_null(-1), return_inverse=True)
+        values = column.dictionary.take(pa.array(used, mask=used < 0)).cast(pa.string())
+        return pc.utf8_slice_codeunits(values, 0, enough).take(pa.array(places))
+    return column.dictionary_decode()
 
 
 def check_type(feature: Feature, found: Any) -> None:
@@ -139,9 +150,3 @@ def check_type(feature: Feature, found: Any) -> None:
     text = types.is_string(values) or types.is_large_string(values) or types.is_string_view(values)
     if not (types.is_null(values) or (number if feature.kind == "numeric" else text)):
         raise ColumnWrongType(feature.name, "numbers" if feature.kind == "numeric" else "text", str(found))
-
-
-def select(names: Sequence[str], signature: Signature) -> list[str]:
-    """Return the columns of `names` that the model knows."""
-    known = frozenset(signature.names)
-    return [name for name in names if name in known]

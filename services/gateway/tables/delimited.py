@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from services.gateway.tables.block import Block, EmptyTable, NotATable, nothing
+from services.gateway.tables.carried import of_texts, spread
 from services.gateway.tables.columns import ColumnEncoder
 from services.gateway.tables.header import check_names
 from services.gateway.tables.lines import BOM, RECORD_BYTES, blocks, check_closed, end_of_records
@@ -22,15 +24,18 @@ class CsvTable:
     by_rows: use the csv module and the row encoder for everything: slow, and what the fast way must agree with.
     """
 
-    def __init__(self, file: BinaryIO, signature: Signature, *, by_rows: bool = False) -> None:
-        self._signature = signature
+    def __init__(
+        self, file: BinaryIO, signature: Signature, passthrough: Sequence[str] = (), *, by_rows: bool = False
+    ) -> None:
+        self._features = frozenset(signature.names)
+        self._passthrough = passthrough
         self._by_rows = by_rows
         self._columns = ColumnEncoder(signature, text=True)
         self._row = RowEncoder(signature, text=True, ignore_extra=True)
         parts = blocks(file, end_of_records, check_closed)
         first = next(parts, b"")
         self._names, start = _header(first)
-        self.ignored_columns = check_names(self._names, signature, line=1)
+        self.ignored_columns = check_names(self._names, signature, passthrough, line=1)
         self._parts = chain([first[start:]], parts)
 
     def blocks(self) -> Iterator[Block]:
@@ -55,7 +60,7 @@ class CsvTable:
             malformed.append((row.number - 1, _wrong_count(row.expected_columns, row.actual_columns)))
             return "skip"
 
-        known = frozenset(self._signature.names)
+        known = self._features | frozenset(self._passthrough)
         places = {str(i): name for i, name in enumerate(self._names) if name in known}
         table = pacsv.read_csv(
             pa.BufferReader(part),
@@ -68,26 +73,34 @@ class CsvTable:
             ),
         )
         batch = pa.record_batch([table.column(place).combine_chunks() for place in places], names=list(places.values()))
-        return _interleaved(self._columns.encode(batch), malformed)
+        block = self._columns.encode(batch.select([name for name in batch.schema.names if name in self._features]))
+        carried = of_texts(self._passthrough, [batch.column(name) for name in self._passthrough])
+        return _interleaved(replace(block, carried=carried), malformed)
 
     def _by_row(self, part: bytes) -> Block:
         csv.field_size_limit(RECORD_BYTES * 2)
         text = io.StringIO(part.decode("utf-8", "surrogateescape"), newline="")
         records = [record for record in csv.reader(text) if record]
-        x = nothing(len(records), len(self._signature.features))
+        x = nothing(len(records), len(self._row.signature.features))
         errors: list[tuple[int, FieldError]] = []
         for index, record in enumerate(records):
             try:
-                x[index] = self._row.encode(self._mapping(record))
+                x[index] = self._row.encode(self._checked(record))
             except InvalidRow as invalid:
                 errors.append((index, invalid.errors[0]))
-        return Block(x, errors)
+        return Block(x, errors, self._carried(records))
 
-    def _mapping(self, record: Sequence[str]) -> dict[str, str]:
+    def _carried(self, records: Sequence[Sequence[str]]) -> Any:
+        places = [self._names.index(name) for name in self._passthrough]
+        whole = len(self._names)
+        columns = [[_text(r[place]) if len(r) == whole else None for r in records] for place in places]
+        return of_texts(self._passthrough, columns)
+
+    def _checked(self, record: Sequence[str]) -> dict[str, str]:
         if len(record) != len(self._names):
             raise InvalidRow([_wrong_count(len(self._names), len(record))])
         row = dict(zip(self._names, record, strict=True))
-        for name in self._signature.names:
+        for name in self._row.signature.names:
             if _has_surrogates(row.get(name, "")):
                 raise InvalidRow([FieldError(name, "malformed", "is not UTF-8")])
         return row
@@ -124,6 +137,11 @@ def _has_surrogates(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def _text(cell: str) -> str:
+    """Return a cell with a mark in place of each byte that is not UTF-8."""
+    return cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if _has_surrogates(cell) else cell
+
+
 def _interleaved(block: Block, malformed: Sequence[tuple[int, FieldError]]) -> Block:
     """Put malformed records back to where they were."""
     if not malformed:
@@ -134,4 +152,4 @@ def _interleaved(block: Block, malformed: Sequence[tuple[int, FieldError]]) -> B
     x[rows] = block.x
     places = np.flatnonzero(rows)
     errors = [(int(places[row]), error) for row, error in block.errors]
-    return Block(x, sorted([*errors, *malformed], key=lambda error: error[0]))
+    return Block(x, sorted([*errors, *malformed], key=lambda error: error[0]), spread(block.carried, rows))

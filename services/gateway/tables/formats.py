@@ -1,12 +1,13 @@
 """Which formats are read, by media type."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from enum import Enum
 from typing import BinaryIO
 
 from services.gateway.tables.block import Table
+from services.gateway.tables.passthrough import check_passthrough
 from shared.signature import Signature
 
 
@@ -59,29 +60,37 @@ class TableLimits:
 
 
 def open_table(
-    kind: Format, file: BinaryIO, signature: Signature, limits: TableLimits, *, by_rows: bool = False
+    kind: Format,
+    file: BinaryIO,
+    signature: Signature,
+    limits: TableLimits,
+    passthrough: Sequence[str] = (),
+    *,
+    by_rows: bool = False,
 ) -> Table:
     """Open a table and check what its header tells.
 
     Args:
         file: the body, seekable, at its start; it must stay open until the blocks are read.
+        passthrough: columns that the blocks are to carry, in this order.
 
     Raises:
         TableRefused
     """
+    check_passthrough(passthrough)
     # pyarrow takes a third of a second to import: a gateway without jobs need not spend it.
     if kind is Format.JSON or kind is Format.LINES:
         from services.gateway.tables.json_tables import DocumentTable, LinesTable  # noqa: PLC0415
 
         if kind is Format.JSON:
-            return DocumentTable(file, signature, max_bytes=limits.document, by_rows=by_rows)
-        return LinesTable(file, signature, by_rows=by_rows)
+            return DocumentTable(file, signature, passthrough, max_bytes=limits.document, by_rows=by_rows)
+        return LinesTable(file, signature, passthrough, by_rows=by_rows)
     if kind is Format.CSV:
         from services.gateway.tables.delimited import CsvTable  # noqa: PLC0415
 
-        return CsvTable(file, signature, by_rows=by_rows)
+        return CsvTable(file, signature, passthrough, by_rows=by_rows)
     from services.gateway.tables.arrow_tables import ArrowTable, ParquetTable  # noqa: PLC0415
 
     if kind is Format.PARQUET:
-        return ParquetTable(file, signature, by_rows=by_rows)
-    return ArrowTable(file, signature, max_batch_bytes=limits.record_batch, by_rows=by_rows)
+        return ParquetTable(file, signature, passthrough, limits.record_batch, by_rows=by_rows)
+    return ArrowTable(file, signature, passthrough, limits.record_batch, by_rows=by_rows)

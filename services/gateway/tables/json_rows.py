@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.gateway.tables.block import MAX_IGNORED, Block, ColumnsMissing, NotATable, listable, nothing
+from services.gateway.tables.json_carried import JsonCarrier
 from services.gateway.tables.json_text import UNREADABLE, parse
+from services.gateway.tables.passthrough import check_found
 from shared.signature import MAX_MAGNITUDE, UNKNOWN_CATEGORY, Feature, FieldError, InvalidRow, RowEncoder, Signature
 
 _GARBAGE_ROWS = 1000  # so many rows without one JSON object among them are no table
@@ -27,8 +29,9 @@ class JsonRows:
         by_rows: decode everything as any JSON: slow, and what the fast way must agree with.
     """
 
-    def __init__(self, signature: Signature, *, by_rows: bool = False) -> None:
+    def __init__(self, signature: Signature, passthrough: Sequence[str] = (), *, by_rows: bool = False) -> None:
         self._features = signature.features
+        self._carrier = JsonCarrier(passthrough)
         self._row = RowEncoder(signature, ignore_extra=True)
         self._by_rows = by_rows
         self._extra: dict[str, None] = {}
@@ -41,7 +44,7 @@ class JsonRows:
 
     @property
     def ignored_columns(self) -> list[str]:
-        return [listable(name) for name in self._extra]
+        return [listable(name) for name in self._extra if name not in self._carrier.names]
 
     def encode(self, texts: Sequence[bytes], line_of: Callable[[int], int]) -> Block:
         """Encode a block of rows.
@@ -70,7 +73,8 @@ class JsonRows:
                 self._encode_text(index, texts[index], line_of(index), x, errors)
         if not self._objects and len(self._malformed) >= _GARBAGE_ROWS:
             raise self._malformed[0]
-        return Block(x, sorted(errors, key=lambda error: error[0]))
+        malformed = (row for row, error in errors if error.code == "malformed")
+        return Block(x, sorted(errors, key=lambda error: error[0]), self._carrier.of_texts(texts, malformed))
 
     def encode_objects(self, values: Sequence[object]) -> Block:
         """Encode rows that are decoded already."""
@@ -78,7 +82,7 @@ class JsonRows:
         errors: list[tuple[int, FieldError]] = []
         for index, value in enumerate(values):
             self._encode_value(index, value, x, errors)
-        return Block(x, errors)
+        return Block(x, errors, self._carrier.of_objects(values))
 
     def finish(self) -> None:
         """Check what only all rows together can tell.
@@ -86,6 +90,7 @@ class JsonRows:
         Raises:
             NotATable: no row is JSON at all.
             ColumnsMissing: a column that is required is in no row.
+            PassthroughRefused: a column that is to pass through is in no row.
         """
         if not self._objects:
             if self._malformed:
@@ -95,6 +100,7 @@ class JsonRows:
         if missing:
             present = [f.name for f in self._features if f.name in self._present]
             raise ColumnsMissing(missing, present + self.ignored_columns)
+        check_found(self._carrier.names, [*self._carrier.found, *self._present, *self.ignored_columns])
 
     def _typed(self, text: bytes) -> tuple[Any, ...]:
         if self._by_rows:

@@ -1,6 +1,6 @@
 """JSON lines, and one JSON document `{"instances": [...]}`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -19,9 +19,11 @@ _EXPECTED = 'expected {"instances": [row, …]}'
 class LinesTable:
     """One JSON object per line; blank lines are no rows."""
 
-    def __init__(self, file: BinaryIO, signature: Signature, *, by_rows: bool = False) -> None:
+    def __init__(
+        self, file: BinaryIO, signature: Signature, passthrough: Sequence[str] = (), *, by_rows: bool = False
+    ) -> None:
         self._file = file
-        self._rows = JsonRows(signature, by_rows=by_rows)
+        self._rows = JsonRows(signature, passthrough, by_rows=by_rows)
 
     @property
     def ignored_columns(self) -> list[str]:
@@ -45,11 +47,19 @@ class _Instances(msgspec.Struct, forbid_unknown_fields=True):
 class DocumentTable:
     """`{"instances": [row, …]}`, held in memory: this one format cannot be read in pieces."""
 
-    def __init__(self, file: BinaryIO, signature: Signature, *, max_bytes: int, by_rows: bool = False) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        signature: Signature,
+        passthrough: Sequence[str] = (),
+        *,
+        max_bytes: int,
+        by_rows: bool = False,
+    ) -> None:
         data = file.read(max_bytes + 1).removeprefix(BOM)
         if len(data) > max_bytes:
             raise TableTooLarge(f"a JSON document may have up to {max_bytes} bytes; send JSON lines, CSV or Parquet")
-        self._rows = JsonRows(signature, by_rows=by_rows)
+        self._rows = JsonRows(signature, passthrough, by_rows=by_rows)
         self._texts: Iterator[Any]
         try:
             data.decode()

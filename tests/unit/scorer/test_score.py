@@ -1,11 +1,12 @@
 import hashlib
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
 from services.scorer.score import give_up, score_chunk
-from shared.chunks import Chunk, ChunkInvalid, RowError, decode_part, encode_chunk
+from shared.chunks import Chunk, ChunkInvalid, RowError, carried_of, decode_part, encode_chunk
 from shared.profile import Profile, build_profile, summarise
 from shared.signature import Feature, Signature, Target
 
@@ -73,6 +74,16 @@ def test_what_is_counted_for_drift_are_the_rows_with_a_prediction() -> None:
     assert scored.counts == summarise(model.profile, x[:1], np.array([2.0]))
 
 
+@pytest.mark.parametrize("fate", ["scored", "given up"])
+def test_columns_that_pass_through_come_out_as_they_came_in(fate: str) -> None:
+    carried = pa.record_batch({"row": [17, None], "name": ["é", None]})
+    data = encode_chunk(Chunk(0, np.ones((2, 2)), carried=carried))
+    scored = score_chunk(SumOfRow(), data, 0) if fate == "scored" else give_up(data, "given up")
+    part = decode_part(scored.data)
+    assert part.schema.names[5:] == ["row", "name"]
+    assert carried_of(part, own=5).equals(carried)
+
+
 @pytest.mark.parametrize(
     "data", [b"nonsense", encode_chunk(Chunk(7, np.ones((1, 2)))), encode_chunk(Chunk(0, np.ones((1, 3))))]
 )
@@ -82,7 +93,7 @@ def test_another_chunk_than_the_expected_one_is_refused(data: bytes) -> None:
 
 
 def test_a_chunk_that_was_given_up_ends_in_errors() -> None:
-    scored = give_up(100, 2, "given up after 6 attempts")
+    scored = give_up(encode_chunk(Chunk(100, np.ones((2, 2)))), "given up after 6 attempts")
     records = decode_part(scored.data).to_pylist()
     assert [(r["index"], r["prediction"], r["error_code"]) for r in records] == [
         (100, None, "poison"),
