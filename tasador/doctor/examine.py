@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from shared.broker import check_server
 from shared.settings import ROOT, SettingsInvalid
-from shared.store import Store
+from shared.store import ObjectExists, Store
 from tasador.doctor.checks import Check, bad, ok, warning
 from tasador.doctor.lock import out_of_step
 from tasador.settings import StackSettings
@@ -129,11 +129,23 @@ async def _store(settings: StackSettings) -> Check:
     key = f"doctor/{token_hex(8)}"
     try:
         store = Store.open(settings.store_url)
-        await store.put(key, b"")
+        await store.put_new(key, b"")
+        refuses = await _refuses(store, key)
         await store.delete(key)
     except Exception as error:  # whatever a store on somebody's cloud may raise
         return bad("store", f"{settings.store_url}: {error}", "check TASADOR_STORE_URL and its credentials")
+    if not refuses:
+        return bad("store", f"{settings.store_url} replaces what must be written once", "use one with If-None-Match: *")
     return ok("store", f"{settings.store_url} can be written")
+
+
+async def _refuses(store: Store, key: str) -> bool:
+    """Whether the store keeps an object that another is to be written over."""
+    try:
+        await store.put_new(key, b"another")
+    except ObjectExists:
+        return True
+    return False
 
 
 async def _redis(settings: StackSettings, state: StackState | None) -> Check:

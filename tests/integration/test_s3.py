@@ -1,0 +1,79 @@
+"""Training, promotion and a job with the store on S3: every service as a process, told nothing but AWS_… variables."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from redis.asyncio import Redis
+
+from shared import artifact
+from shared.engine import load_model
+from shared.jobs import JobRecord
+from shared.store import Store
+from tests.integration.test_gateway_process import announced
+from tests.pipelines import a_table, a_target
+from tests.processes import ServiceProcess
+from tests.s3 import S3Server
+
+ROWS = 3_000
+PARAMS = """
+model: {name: goods}
+data: {source: goods.csv, target: price}
+model_building:
+  random_forest: {n_estimators: 10, max_depth: 5}
+selection: {cv: 2}
+"""
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with S3Server().running() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server.new_bucket()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_a_model_is_trained_promoted_and_scores_a_job(
+    bucket: str, tmp_path: Path, redis_url: str, redis: Redis
+) -> None:
+    store = Store.open(f"s3://{bucket}/some where")
+    table = a_table(400, nulls=False)
+    table.assign(price=a_target(table)).to_csv(tmp_path / "goods.csv", index=False)
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    common = {
+        "redis_url": redis_url,
+        "store_url": store.url,
+        "state_dir": tmp_path,
+        "params_path": tmp_path / "params.yaml",
+    }
+    with (
+        ServiceProcess("trainer", tmp_path, **common),
+        ServiceProcess("scorer", tmp_path, **common),
+        ServiceProcess("gateway", tmp_path, **common, gateway_port=0, gateway_chunk_rows=500),
+    ):
+        gateway = await announced(redis, within=120)
+        async with httpx.AsyncClient(base_url=gateway.address, timeout=90) as client:
+            rows = a_table(ROWS, nulls=False, seed=1)
+            answer = await client.post("/jobs", content=rows.to_csv(index=False), headers={"Content-Type": "text/csv"})
+            assert answer.status_code == 202, answer.text
+            links = answer.json()["links"]
+            job = (await client.get(links["self"], params={"wait": 80})).json()
+            assert (job["state"], job["rows"]["done"], job["rows"]["failed"]) == ("completed", ROWS, 0)
+            lines = (await client.get(links["results"], headers={"Accept": "text/csv"})).text.splitlines()
+    assert [float(line.split(",")[1]) for line in lines[1:]] == await predictions(store, rows)
+    record = JobRecord.model_validate_json(await store.get(f"jobs/{job['id']}/manifest.json"))
+    assert sum(part.rows for part in record.parts) == ROWS
+    assert [entry.version for entry in await artifact.read_history(store, "goods")] == ["1"]
+
+
+async def predictions(store: Store, table: pd.DataFrame) -> list[float]:
+    """What the artifact in the bucket says of every row."""
+    model = load_model(await artifact.fetch(store, "goods", "1"))
+    rows = [model.encoder.encode({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
+    found: list[float] = model.predict(np.array(rows)).tolist()
+    return found
