@@ -7,26 +7,35 @@ from services.gateway.tables import (
     EmptyTable,
     NotATable,
     NotInstances,
+    PassthroughRefused,
     TableRefused,
     TableTooLarge,
 )
 
 
 def as_problem(refused: TableRefused) -> Problem:
-    detail = str(refused)
+    slug, errors = _told(refused, str(refused))
+    return Problem(slug, str(refused), errors=errors)
+
+
+def _told(refused: TableRefused, detail: str) -> tuple[str, list[ErrorItem]]:
+    slug, errors = "invalid-body", list[ErrorItem]()
     match refused:
         case ColumnsMissing(names=names):
-            return Problem("missing-column", detail, errors=[_column(name, "missing", "is required") for name in names])
+            slug, errors = "missing-column", [_column(name, "missing", "is required") for name in names]
         case ColumnWrongType(name=name):
-            return Problem("invalid-body", detail, errors=[_column(name, "wrong_type", detail)])
+            errors = [_column(name, "wrong_type", detail)]
+        case PassthroughRefused():
+            slug, errors = "invalid-parameter", [ErrorItem("#/query/passthrough", "invalid", detail)]
         case TableTooLarge(rows=rows):
-            return Problem("too-many-rows" if rows else "payload-too-large", detail)
+            slug = "too-many-rows" if rows else "payload-too-large"
         case EmptyTable():
-            return Problem("empty-table", detail, errors=[ErrorItem(pointer(), "missing", "expected at least one row")])
+            slug, errors = "empty-table", [ErrorItem(pointer(), "missing", "expected at least one row")]
         case NotInstances(path=path, code=code):
-            return Problem("invalid-body", detail, errors=[ErrorItem(pointer(*path), code, detail)])
-        case _:
-            return Problem("malformed-body" if isinstance(refused, NotATable) else "invalid-body", detail)
+            errors = [ErrorItem(pointer(*path), code, detail)]
+        case NotATable():
+            slug = "malformed-body"
+    return slug, errors
 
 
 def _column(name: str, code: str, detail: str) -> ErrorItem:
