@@ -249,6 +249,13 @@ class Job(BaseModel):
         return self.model_dump(mode="json")
 
 
+def overdue(job: JobSpec | JobStatus, now: datetime) -> str | None:
+    """Return why a job has to end as `expired`; None while its deadline, if it has one, lies ahead."""
+    if job.deadline is None or now < job.deadline:
+        return None
+    return f"its deadline, {job.deadline.astimezone(UTC).isoformat(timespec='seconds')}, passed"
+
+
 def job_message(status: JobStatus) -> str:
     """Return the JSON that a webhook hears of a job's end: type, timestamp and the job as clients see it."""
     data = Job.of(status).to_response()

@@ -89,13 +89,13 @@ async def write_manifest(store: Store, record: JobRecord) -> None:
 async def end_job(queue: JobQueue, store: Store, job_id: str, state: EndState, error: str = "") -> JobStatus | None:
     """End a job early (cancel, expire, fail) and record it; returns its status, None for a job Redis does not know.
 
-    A job that has ended already stays as it is: look at the state. Safe to repeat.
+    A job that has ended already stays as it is, and so does one that is finalised when it should expire: look at the
+    state. Safe to repeat.
     """
     status = await queue.status(job_id)
-    if status is None:
-        return None
     while status is not None and not status.ended:  # again, should a flush and the janitor bring it back in between
-        await queue.end(status, state, error)
+        if await queue.end(status, state, error) == "finalizing" and state == "expired":
+            return await queue.status(job_id)
         status = await queue.status(job_id)
     if status is None or status.state == "completed" or await store.exists(job_path(job_id, END)):
         return status

@@ -32,6 +32,7 @@ _PAGE = 200
 
 Submitted = Literal["ok", "duplicate", "busy", "crowded"]
 Committed = Literal["ok", "duplicate", "lost", "gone"]
+Renewed = Literal["ok", "lost", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,9 @@ class JobQueue:
         ours = (held.consumer, held.entry, held.job)
         return cast(Committed, await self.run("finish", held.job, *ours, _now(), event, *_settling(status)))
 
-    async def renew(self, held: Held) -> bool:
-        """Extend the lease; False when it is lost: stop, and do not commit."""
-        return bool(await self.run("renew", held.job, held.consumer, held.entry))
+    async def renew(self, held: Held) -> Renewed:
+        """Extend the lease. Anything but `ok`: stop, and do not commit; the job has ended, or somebody else has it."""
+        return cast(Renewed, await self.run("renew", held.job, held.consumer, held.entry, held.chunk))
 
     async def release(self, held: Held) -> bool:
         """Hand an entry back, so that anybody takes it at once; False when it is not ours."""

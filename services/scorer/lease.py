@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from redis.exceptions import RedisError
 
-from shared.scripts import Held, JobQueue
+from shared.scripts import Held, JobQueue, Renewed
 from shared.tasks import end
 from shared.telemetry import get_logger
 
@@ -16,7 +16,11 @@ log = get_logger(__name__)
 
 
 class LeaseLost(RuntimeError):
-    """Another consumer holds the entry, or it is gone: whatever was done must not be committed."""
+    """Another consumer holds the entry (`lost`), or its job has ended (`gone`): what was done must not be committed."""
+
+    def __init__(self, answer: Renewed) -> None:
+        super().__init__(answer)
+        self.answer = answer
 
 
 class ChunkLease:
@@ -49,19 +53,20 @@ class ChunkLease:
             if doing.done() or self._settling:
                 await doing
             else:
-                raise LeaseLost
+                raise LeaseLost(renewing.result())
         finally:
             await end([doing, renewing])
 
-    async def _renew_until_lost(self) -> None:
+    async def _renew_until_lost(self) -> Renewed:
         pause = self._every
         while True:
             await asyncio.sleep(pause)
             if self._settling:
-                return
+                return "ok"
             try:
-                if not await self._queue.renew(self._held):
-                    return
+                answer = await self._queue.renew(self._held)
+                if answer != "ok":
+                    return answer
                 pause = self._every
             except (RedisError, OSError) as error:
                 pause = min(RETRY_SECONDS, self._every)  # the lease is ageing

@@ -7,8 +7,9 @@ from redis.exceptions import RedisError
 from services.scorer.fleet import Fleet
 from services.scorer.metrics import Metrics
 from services.scorer.upkeep import Upkeep
-from shared.jobs import JobStatus
-from shared.records import record_end
+from shared.clock import utc_now
+from shared.jobs import JobStatus, overdue
+from shared.records import end_job, record_end
 from shared.scripts import FINALISE, JobQueue
 from shared.store import Store
 from shared.telemetry import get_logger
@@ -26,7 +27,7 @@ class Mender:
 
     async def mend(self) -> None:
         """Look at every open job once. Harmless while everything runs."""
-        snapshot = await self._upkeep.snapshot(await self._queue.open_jobs())
+        snapshot = await self._upkeep.snapshot()
         for entry in snapshot.stranded:
             if await self._upkeep.requeue(entry):
                 self._note("requeued", snapshot.entries[entry][0])
@@ -47,23 +48,32 @@ class Mender:
                 await record_end(self._queue, self._store, status)
                 self._note("recorded", status.id)
         elif status.state == "finalizing" and committed == status.chunks:
-            if FINALISE not in there:
-                await self._queue.feed(status.id, self._fleet.window, [FINALISE])
+            if FINALISE not in there and await self._queue.feed(status.id, self._fleet.window, [FINALISE]):
                 self._note("finalised", status.id)
+        elif status.state != "finalizing" and (late := overdue(status, utc_now())):
+            await self._expire(status.id, late)
         else:
             await self._feed(status, there, committed)
+
+    async def _expire(self, job_id: str, late: str) -> None:
+        """End a job that nobody works on; a scorer that does finds out for itself."""
+        ended = await end_job(self._queue, self._store, job_id, "expired", late)
+        if ended is not None and ended.state == "expired":
+            log.warning("ending a job early", job_id=job_id, state="expired", reason=late)
+            self._metrics.jobs.labels("expired").inc()
 
     async def _feed(self, status: JobStatus, there: set[int], committed: int) -> None:
         """Top up for scorers that joined, and put back chunks that are neither in the stream nor committed."""
         missing: list[int] = []
         consistent = status.left == status.chunks - committed
-        if not consistent or len(there) < status.next - committed:
+        if not consistent or sum(0 <= chunk < status.next for chunk in there) < status.next - committed:
             done = await self._upkeep.committed_chunks(status.id)
             missing = [chunk for chunk in range(status.next) if chunk not in there and chunk not in done]
         short = status.next < status.chunks and status.next - committed < self._fleet.window
+        fed = 0
         if missing or short or not consistent:
-            await self._queue.feed(status.id, self._fleet.window, missing)
-        if missing or not consistent:
+            fed = await self._queue.feed(status.id, self._fleet.window, missing)
+        if (missing and fed) or not consistent:
             self._note("fed", status.id)
 
     def _note(self, kind: str, job_id: str) -> None:

@@ -115,7 +115,7 @@ def build(settings: ScorerSettings, address: str) -> Scorer:
     inputs = Inputs(store, follower.models, settings.model_name)
     chunks = ChunkWork(settings, queue, store, inputs=inputs, fleet=fleet, metrics=metrics)
     finaliser = Finaliser(queue, store, settings.scorer_max_deliveries, inputs=inputs, metrics=metrics)
-    worker = Worker(queue, store, settings.lease, chunks=chunks, finaliser=finaliser, metrics=metrics)
+    worker = Worker(queue, store, settings.lease, inputs=inputs, chunks=chunks, finaliser=finaliser, metrics=metrics)
     # Two names, so that an entry taken over from ourselves is not mistaken for the one we lost.
     consumers = (f"{replica.id}-n", f"{replica.id}-r")
     reclaimer = Reclaimer(upkeep, worker, consumer=consumers[1], lease=settings.lease, metrics=metrics)

@@ -1,31 +1,17 @@
 """Looking after the queue: what scorers take over, hand back and put right."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from redis.asyncio import Redis
 
-from shared.jobs import JobStatus
+from services.scorer.snapshot import Snapshot, take_snapshot
 from shared.keys import SCORERS_GROUP
 from shared.scripts import Held, JobQueue
 
 _MANY = 1_000_000  # more than the stream can hold
 _RESTORED = "yes"
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The queue at one instant."""
-
-    jobs: Sequence[JobStatus]
-    parts: Mapping[str, int]
-    """Committed parts per job."""
-    entries: Mapping[str, tuple[str, int]]
-    """The stream: entry → (job, chunk)."""
-    stranded: Sequence[str]
-    """Entries that were delivered and are held by nobody: no consumer would ever see them again."""
 
 
 class Upkeep:
@@ -71,26 +57,9 @@ class Upkeep:
             if start == "0-0":
                 return None
 
-    async def snapshot(self, job_ids: Sequence[str]) -> Snapshot:
-        """Raises ResponseError when the stream or its group does not exist."""
-        chunks = self._keys.chunks
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xinfo_groups(chunks)
-            pipe.xpending_range(chunks, SCORERS_GROUP, "-", "+", _MANY)
-            pipe.xrange(chunks)
-            for job_id in job_ids:
-                pipe.hgetall(self._keys.job(job_id))
-                pipe.hlen(self._keys.parts(job_id))
-            groups, pending, entries, *jobs = await pipe.execute()
-        (delivered,) = (group["last-delivered-id"] for group in groups if group["name"] == SCORERS_GROUP)
-        held = {entry["message_id"] for entry in pending}
-        statuses = [JobStatus.of_hash(fields) for fields in jobs[::2] if fields]
-        return Snapshot(
-            jobs=statuses,
-            parts=dict(zip(job_ids, jobs[1::2], strict=True)),
-            entries={entry: (fields.get("job", ""), int(fields.get("chunk", 0))) for entry, fields in entries},
-            stranded=[e for e, _ in entries if _position(e) <= _position(delivered) and e not in held],
-        )
+    async def snapshot(self) -> Snapshot:
+        """Look at all open jobs. Raises ResponseError when the stream or its group does not exist."""
+        return await take_snapshot(self._redis, self._keys, await self._queue.open_jobs())
 
     async def committed_chunks(self, job_id: str) -> set[int]:
         """Return the chunks that have a part."""
@@ -127,7 +96,3 @@ class Upkeep:
         found: Any = await self._redis.xinfo_consumers(self._keys.chunks, SCORERS_GROUP)
         silent = [c["name"] for c in found if c["pending"] == 0 and c["idle"] > idle_ms]
         return sum([await self.retire(name) for name in silent])
-
-
-def _position(entry: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in entry.split("-"))

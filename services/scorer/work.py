@@ -7,9 +7,12 @@ from datetime import timedelta
 from services.scorer.attempt import Attempt
 from services.scorer.chunk import ChunkWork
 from services.scorer.finalise import Finaliser
+from services.scorer.inputs import Inputs
 from services.scorer.lease import ChunkLease, LeaseLost
 from services.scorer.metrics import Metrics
 from services.scorer.patience import JobImpossible, StoreAway, until_answered
+from shared.clock import utc_now
+from shared.jobs import EndState, overdue
 from shared.records import end_job
 from shared.scripts import FINALISE, Held, JobQueue
 from shared.store import Store
@@ -27,6 +30,7 @@ class Worker:
         store: Store,
         lease: timedelta,
         *,
+        inputs: Inputs,
         chunks: ChunkWork,
         finaliser: Finaliser,
         metrics: Metrics,
@@ -36,6 +40,7 @@ class Worker:
         self._queue = queue
         self._store = store
         self._lease = lease
+        self._inputs = inputs
         self._chunks = chunks
         self._finaliser = finaliser
         self._metrics = metrics
@@ -56,8 +61,8 @@ class Worker:
         with self._metrics.holding():
             try:
                 await lease.keep(work)
-            except LeaseLost:
-                self._count("lost", held)
+            except LeaseLost as lost:
+                self._count(lost.answer, held)
             except Exception:
                 # Ours to mend: it stays pending and is tried again, until it has been tried too often.
                 log.exception("could not do what an entry asks for", job_id=held.job, chunk=held.chunk)
@@ -69,31 +74,35 @@ class Worker:
             return begun.answer
         attempt = Attempt(held, held.tries + begun.deliveries, lease)
         try:
-            return await (self._finaliser if held.chunk == FINALISE else self._chunks).do(attempt)
+            if held.chunk == FINALISE:
+                return await self._finaliser.do(attempt)
+            late = overdue(await self._inputs.spec(held.job), utc_now())
+            return await self._end(attempt, "expired", late) if late else await self._chunks.do(attempt)
         except JobImpossible as impossible:
-            return await self._fail(attempt, str(impossible))
+            return await self._end(attempt, "failed", str(impossible))
         except StoreAway as away:
             log.warning("handing an entry back", reason=str(away), **attempt.context)
             await until_answered(lambda: self._queue.release(held))
             return "released"
 
-    async def _fail(self, attempt: Attempt, reason: str) -> str:
-        log.error("job failed", reason=reason, **attempt.context)
+    async def _end(self, attempt: Attempt, state: EndState, reason: str) -> str:
+        log.warning("ending a job early", state=state, reason=reason, **attempt.context)
         held = attempt.held
-        await until_answered(lambda: self._end(held.job, reason))
+        attempt.lease.settle()  # the job having ended, a renewal would take the entry for lost
+        await until_answered(lambda: self._decide(held.job, state, reason))
         try:
-            await end_job(self._queue, self._store, held.job, "failed", reason)
+            await end_job(self._queue, self._store, held.job, state, reason)
         except Exception:
             # Its end is decided all the same; the janitor records it once the store lets it.
             log.exception("could not record the end of a job", **attempt.context)
-        self._metrics.jobs.labels("failed").inc()
+        self._metrics.jobs.labels(state).inc()
         await until_answered(lambda: self._queue.begin(held))  # the job having ended, this drops the entry
-        return "failed"
+        return state
 
-    async def _end(self, job_id: str, reason: str) -> None:
+    async def _decide(self, job_id: str, state: EndState, reason: str) -> None:
         status = await self._queue.status(job_id)
         if status is not None:
-            await self._queue.end(status, "failed", reason)
+            await self._queue.end(status, state, reason)
 
     def _count(self, outcome: str, held: Held) -> None:
         self._metrics.chunks.labels(outcome).inc()

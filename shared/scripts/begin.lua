@@ -4,9 +4,8 @@
 local consumer, entry, chunk, now = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local deliveries = held(consumer, entry)
 if not deliveries then return { 'lost', 0 } end
-local state = redis.call('HGET', job, 'state')
-local wanted = (chunk == FINALISE and state == 'finalizing') or (chunk ~= FINALISE and is_scoring[state])
-if not wanted then
+local is_wanted, state = wanted(chunk)
+if not is_wanted then
   drop(entry)
   return { 'gone', deliveries }
 end

@@ -5,6 +5,7 @@ local state, now, why, event = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local before = redis.call('HGET', job, 'state')
 if not before then return 'unknown' end
 if not is_open[before] then return before end
+if state == 'expired' and before == 'finalizing' then return before end -- every row was scored in time
 local at = redis.call('HMGET', job, 'rows', 'done')
 redis.call('DECRBY', backlog, at[1] - at[2])
 redis.call('HSET', job, 'state', state, 'finished_at', now, 'error', why)

@@ -29,6 +29,13 @@ local function held(consumer, entry)
   return found[1][4]
 end
 
+-- Whether the job still wants what its entry asks for: a chunk, or FINALISE; and the job's state.
+local function wanted(chunk)
+  local state = redis.call('HGET', job, 'state')
+  if chunk == FINALISE then return state == 'finalizing', state end
+  return is_scoring[state], state
+end
+
 -- An acknowledged entry is deleted too: the stream holds only what is left to do.
 local function drop(entry)
   redis.call('XACK', chunks, group, entry)

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from services.scorer import snapshot
 from services.scorer.fleet import Fleet
 from services.scorer.janitor import Janitor
 from services.scorer.mend import Mender
@@ -16,6 +17,7 @@ from services.scorer.metrics import Metrics
 from services.scorer.restore import Restorer
 from services.scorer.upkeep import Upkeep
 from shared.broker import ensure_group
+from shared.clock import utc_now
 from shared.jobs import JobSpec, JobState, JobStatus, Part
 from shared.keys import SCORERS_GROUP, Keys
 from shared.lease import Lease
@@ -72,6 +74,11 @@ class Site:
         status = await self.queue.status(spec.id)
         assert status is not None
         return status
+
+    def mended(self) -> dict[str, float]:
+        """Return how often each kind of repair was counted."""
+        (counter,) = self.metrics.mended.collect()
+        return {sample.labels["kind"]: sample.value for sample in counter.samples if sample.name.endswith("_total")}
 
     async def in_stream(self) -> list[tuple[str, int]]:
         found: Any = await self.redis.xrange(self.queue.keys.chunks)
@@ -257,6 +264,62 @@ async def test_a_healthy_queue_is_left_as_it_is(site: Site) -> None:
     before = await site.in_stream()
     await site.mender.mend()
     assert await site.in_stream() == before
+
+
+async def test_a_queue_of_many_pages_is_looked_at_whole(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "JOBS", 3)
+    monkeypatch.setattr(snapshot, "ENTRIES", 4)
+    specs = [await site.submit(rows=300) for _ in range(7)]
+    held = [await site.take() for _ in range(6)]
+    seen = await site.upkeep.snapshot()
+    assert [status.id for status in seen.jobs] == [spec.id for spec in specs]
+    assert sorted(seen.entries.values()) == await site.in_stream()
+    assert seen.stranded == []
+    await site.redis.xgroup_delconsumer(site.queue.keys.chunks, SCORERS_GROUP, "scorer")
+    assert (await site.upkeep.snapshot()).stranded == [taken.entry for taken in held]
+
+
+async def test_a_busy_queue_is_never_mistaken_for_a_broken_one(site: Site) -> None:
+    """The pages of the look are of different moments."""
+    specs = [await site.submit(rows=1000) for _ in range(10)]
+
+    async def work() -> None:
+        for _ in range(100):
+            await site.score()
+
+    working = asyncio.create_task(work())
+    while not working.done():
+        await site.mender.mend()
+    await working
+    assert {await site.state(spec) for spec in specs} == {"finalizing"}
+    assert await site.in_stream() == sorted((spec.id, FINALISE) for spec in specs)
+    assert site.mended() == {}
+
+
+# --- deadlines
+
+
+async def test_a_job_past_its_deadline_expires_though_nobody_works_on_it(site: Site) -> None:
+    late = await site.submit(rows=1000, deadline=utc_now())
+    in_time = await site.submit(rows=1000, deadline=utc_now() + timedelta(hours=1))
+    await site.score()
+    await site.mender.mend()
+    status = await site.status(late)
+    assert (status.state, status.done, await site.state(in_time)) == ("expired", 100, "queued")
+    assert status.error is not None
+    assert "deadline" in status.error
+    assert len(await parts_of(site.queue, site.store, status)) == 1, "what is done stays readable"
+    assert (await site.queue.backlog(), await site.queue.open_jobs()) == (1000, [in_time.id])
+
+
+async def test_a_job_that_only_has_to_be_put_together_completes_after_its_deadline(site: Site) -> None:
+    spec = await site.submit(rows=100, deadline=utc_now())
+    await site.score()
+    await site.mender.mend()
+    assert await site.state(spec) == "finalizing"
+    ended = await end_job(site.queue, site.store, spec.id, "expired")
+    assert ended is not None
+    assert ended.state == "finalizing"
 
 
 # --- who, and dead consumers

@@ -309,7 +309,7 @@ async def test_after_a_flush_a_commit_is_lost(redis: Redis, scorer: Scorer, queu
     held = await taken(scorer)
     await redis.flushall()
     assert await scorer.commit(held) == "lost"
-    assert not await queue.renew(held)
+    assert await queue.renew(held) == "lost"
     assert (await queue.begin(held)).answer == "lost"
 
 
@@ -400,7 +400,7 @@ async def test_work_is_finished_under_a_full_memory_and_new_work_refused(
         last = await taken(scorer)
         status = await queue.status(spec.id)
         assert status is not None
-        assert await queue.renew(last)
+        assert await queue.renew(last) == "ok"
         assert await queue.finish(last, status) == "ok"
     finally:
         await redis.config_set("maxmemory", "256mb")
@@ -409,10 +409,31 @@ async def test_work_is_finished_under_a_full_memory_and_new_work_refused(
 # --- leases
 
 
+async def test_renewing_tells_that_the_job_has_ended_and_drops_the_entry(
+    redis: Redis, scorer: Scorer, queue: JobQueue, keys: Keys
+) -> None:
+    spec = await submitted(queue, window=1)
+    held = await taken(scorer)
+    await cancel(queue, spec)
+    assert await queue.renew(held) == "gone"
+    assert await redis.xlen(keys.chunks) == 0
+    assert await queue.renew(held) == "lost"
+
+
+async def test_a_job_whose_rows_are_all_scored_does_not_expire(scorer: Scorer, queue: JobQueue) -> None:
+    spec = await submitted(queue, rows=100)
+    assert await scorer.commit(await taken(scorer)) == "ok"
+    status = await queue.status(spec.id)
+    assert status is not None
+    assert await queue.end(status, "expired", "too late") == "finalizing"
+    assert await queue.status(spec.id) == status
+    assert await queue.renew(await taken(scorer)) == "ok"
+
+
 async def test_a_renewed_lease_is_young_and_counts_no_delivery(redis: Redis, scorer: Scorer, queue: JobQueue) -> None:
     await submitted(queue)
     held = await taken(scorer)
-    assert await queue.renew(held)
+    assert await queue.renew(held) == "ok"
     assert (await queue.begin(held)).deliveries == 1
 
 
@@ -420,7 +441,7 @@ async def test_a_lease_that_was_taken_over_cannot_be_renewed(scorer: Scorer, oth
     await submitted(queue)
     held = await taken(scorer)
     await other.reclaim()
-    assert not await queue.renew(held)
+    assert await queue.renew(held) == "lost"
 
 
 async def test_a_released_entry_is_taken_at_once_and_counts_no_delivery(
