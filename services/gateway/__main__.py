@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from services.gateway.admin import Admin
 from services.gateway.app import Parts, create_app
+from services.gateway.dead_letters import Letters, dead_letters_router
 from services.gateway.jobs import Jobs, jobs_router
 from services.gateway.models import Catalogue
 from services.gateway.predict import Predictor
@@ -68,7 +69,9 @@ async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
     replica = Replica("gateway", settings, redis)
     replica.address = settings.gateway_address or address_of(bound)
     parts = build(settings, redis, store, replica)
-    app = create_app(parts, [jobs_router(Jobs(settings, store, redis, parts.follower, lambda: parts.watch.stopping))])
+    jobs = Jobs(settings, store, redis, parts.follower, lambda: parts.watch.stopping)
+    letters = Letters(settings, store, redis, parts.follower)
+    app = create_app(parts, [jobs_router(jobs), dead_letters_router(letters, settings)])
     server = uvicorn.Server(_server_config(app, settings))
     async with _announced(replica, redis), asyncio.TaskGroup() as tasks:
         background = [

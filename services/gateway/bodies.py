@@ -3,12 +3,17 @@
 import asyncio
 import json
 import math
+from typing import TypeVar
 
 import msgspec
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from services.gateway.problems import Problem
+from services.gateway.problems import ErrorItem, Problem, pointer
 
+M = TypeVar("M", bound=BaseModel)
+
+_CODES = {"missing": "missing", "extra_forbidden": "unknown_field"}  # pydantic's words to ours
 _LONGEST_INTEGER = 310  # digits; more are larger than any float64, and slow to convert
 
 
@@ -54,6 +59,20 @@ def require_json(request: Request) -> None:
             f"this route reads application/json, not {media_type[:100]}",
             headers={"Accept": "application/json"},
         )
+
+
+def parse_model(body: bytes, kind: type[M], expected: str) -> M:
+    """Return the body as what it should be; `expected` says that to a person. Raises Problem."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as invalid:
+        errors = invalid.errors(include_url=False, include_context=False)
+        if errors[0]["type"] == "json_invalid":
+            raise Problem("malformed-body", f"not JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')}") from invalid
+        items = [
+            ErrorItem(pointer(*error["loc"]), _CODES.get(error["type"], "wrong_type"), error["msg"]) for error in errors
+        ]
+        raise Problem("invalid-body", f"expected {expected}", errors=items) from invalid
 
 
 def decode_json(body: bytes) -> tuple[object, str | None]:

@@ -44,6 +44,11 @@ KINDS: Mapping[str, Kind] = {
     "job-not-found": Kind(
         404, "There is no such job", "No job with this id was ever accepted here. `GET /jobs` lists those that were."
     ),
+    "dead-letter-not-found": Kind(
+        404,
+        "There is no such dead letter",
+        "It was dropped or redriven, it made room for newer ones, or it never was. `GET /dead-letters` lists them.",
+    ),
     "method-not-allowed": Kind(
         405, "The resource does not support this method", "The `Allow` header names those it does."
     ),
@@ -60,6 +65,12 @@ KINDS: Mapping[str, Kind] = {
         410,
         "The job is past its retention",
         "The job existed, and its results were removed as configured. Submit it again.",
+    ),
+    "input-gone": Kind(
+        410,
+        "The rows are not kept any more",
+        "The input of their job was removed as configured. Drop the dead letters that `errors` names; to score the "
+        "rows after all, submit them again.",
     ),
     "payload-too-large": Kind(
         413, "The body is too large", "Send less at once; many rows belong to `POST /jobs`. `detail` names the limit."

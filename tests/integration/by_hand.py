@@ -14,12 +14,13 @@ from redis.asyncio import Redis
 
 from services.gateway.__main__ import build
 from services.gateway.app import create_app
+from services.gateway.dead_letters import Letters, dead_letters_router
 from services.gateway.jobs import Jobs, jobs_router
 from services.gateway.settings import GatewaySettings
 from shared.artifact import sha256
 from shared.broker import connect, ensure_group
-from shared.chunks import decode_chunk, encode_part
-from shared.jobs import JobRecord, Part, target_window
+from shared.chunks import RowError, decode_chunk, encode_part
+from shared.jobs import DeadLetter, JobRecord, Part, target_window
 from shared.keys import SCORERS_GROUP, Keys, job_path
 from shared.records import prefix, read_spec, write_manifest
 from shared.replica import Replica
@@ -66,7 +67,8 @@ async def gateway(redis_url: str, store: Store, tmp_path: Path, **settings: Any)
     redis = connect(loaded)
     parts = build(loaded, redis, store, Replica("gateway", loaded, redis))
     jobs = Jobs(loaded, store, redis, parts.follower)
-    app = create_app(parts, [jobs_router(jobs)])
+    letters = Letters(loaded, store, redis, parts.follower)
+    app = create_app(parts, [jobs_router(jobs), dead_letters_router(letters, loaded)])
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         await parts.follower.reconcile()
@@ -82,9 +84,10 @@ async def ready_store(tmp_path: Path) -> Store:
 
 
 class HandScorer:
-    """Predicts `count` of every row."""
+    """Predicts `count` of every row; a row whose `count` is in `poison` becomes a dead letter."""
 
     def __init__(self, redis: Redis, store: Store) -> None:
+        self.poison: frozenset[float] = frozenset()
         self._redis = redis
         self._store = store
         self._queue = JobQueue(redis, Keys())
@@ -110,10 +113,14 @@ class HandScorer:
         spec = await read_spec(self._store, held.job)
         start, end = spec.input_offsets[held.chunk : held.chunk + 2]
         chunk = decode_chunk(await self._store.get_range(spec.input_key, start, end))
-        data = encode_part(chunk.start, chunk.x[:, await self._column(spec.model_version)], chunk.errors)
+        count = chunk.x[:, await self._column(spec.model_version)]
+        dead = [chunk.start + row for row, value in enumerate(count.tolist()) if value in self.poison]
+        errors = [*chunk.errors, *(RowError(row, "", "poison", "it killed the engine") for row in dead)]
+        data = encode_part(chunk.start, count, errors, chunk.carried)
         key = job_path(held.job, f"parts/{held.chunk}.arrow")
         await self._store.put(key, data)
-        part = Part(key=key, sha256=sha256(data), rows=chunk.rows, failed=len(chunk.errors))
+        letters = tuple(DeadLetter(job_id=held.job, row=r, chunk=held.chunk, reason="killed", deaths=2) for r in dead)
+        part = Part(key=key, sha256=sha256(data), rows=chunk.rows, failed=len(errors), dead_letters=letters)
         answer, _ = await self._queue.commit(held, part, window=target_window(1))
         assert answer == "ok"
 

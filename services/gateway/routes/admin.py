@@ -4,17 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 
 from services.gateway.admin import Admin, Kind, Order
-from services.gateway.bodies import read_body, require_json
+from services.gateway.bodies import parse_model, read_body, require_json
 from services.gateway.errors import describe_statuses
-from services.gateway.problems import ErrorItem, Problem, pointer
 from services.gateway.routes import BODY_PROBLEMS, JSON
 from services.gateway.settings import GatewaySettings
 from shared.events import Operation
 
-_CODES = {"missing": "missing", "extra_forbidden": "unknown_field"}  # pydantic's words to ours
 MAX_WAIT = 300  # seconds
 POLL_AFTER = 1  # seconds, Retry-After of an operation that has not ended
 
@@ -69,16 +66,7 @@ async def _order(request: Request, settings: GatewaySettings) -> Order:
     if not body.strip():
         return Order()
     require_json(request)
-    try:
-        return Order.model_validate_json(body)
-    except ValidationError as invalid:
-        errors = invalid.errors(include_url=False, include_context=False)
-        if errors[0]["type"] == "json_invalid":
-            raise Problem("malformed-body", f"not JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')}") from invalid
-        items = [
-            ErrorItem(pointer(*error["loc"]), _CODES.get(error["type"], "wrong_type"), error["msg"]) for error in errors
-        ]
-        raise Problem("invalid-body", 'expected {"version"?, "reason"?}', errors=items) from invalid
+    return parse_model(body, Order, '{"version"?, "reason"?}')
 
 
 def _operation(operation: Operation) -> Response:

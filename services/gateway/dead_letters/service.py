@@ -1,0 +1,96 @@
+"""What can be done with dead letters, whatever the transport."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from services.gateway.admin import VERSION
+from services.gateway.dead_letters.originals import InputGone, Original, Originals
+from services.gateway.dead_letters.redrive import Redrive
+from services.gateway.problems import ErrorItem, Problem, unavailable
+from services.gateway.settings import GatewaySettings
+from shared.artifact import ArtifactInvalid
+from shared.dead_letters import DeadLetters, LetterPage
+from shared.engine import Model
+from shared.follower import ModelFollower
+from shared.jobs import DeadLetter, JobStatus
+from shared.keys import Keys
+from shared.scripts import JobQueue
+from shared.store import Store
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A letter with its rows; `original` is None where they can no longer be read, for the reason in `why`."""
+
+    letter: DeadLetter
+    original: Original | None
+    why: str = ""
+
+
+class Letters:
+    """The dead letters as one gateway serves them."""
+
+    def __init__(self, settings: GatewaySettings, store: Store, redis: Redis, follower: ModelFollower) -> None:
+        keys = Keys(settings.tenant)
+        self._store = store
+        self._follower = follower
+        self._letters = DeadLetters(redis, keys)
+        self._redrive = Redrive(settings, store, redis, JobQueue(redis, keys), self._letters)
+
+    async def page(self, limit: int, cursor: str | None, job_id: str | None) -> LetterPage:
+        """Raises Problem: the cursor is none of ours."""
+        try:
+            return await self._letters.page(limit, cursor, job_id)
+        except ValueError:
+            error = ErrorItem("#/query/cursor", "invalid", "expected the next_cursor of an earlier answer")
+            raise Problem("invalid-parameter", f"cursor: {error.detail}", errors=[error]) from None
+
+    async def open(self, letter_id: str) -> Opened:
+        """Return a letter with its rows. Raises Problem."""
+        found = await self._letters.get([letter_id])
+        if not found:
+            raise _not_found(letter_id)
+        try:
+            return Opened(found[0], await Originals(self._store).one(found[0]))
+        except InputGone as gone:
+            return Opened(found[0], None, str(gone))
+
+    async def drop(self, letter_id: str) -> None:
+        """Raises Problem: there is no such letter."""
+        if not await self._letters.drop([letter_id]):
+            raise _not_found(letter_id)
+
+    async def drop_all(self, job_id: str) -> int:
+        """Drop all letters of a job, and return how many there were."""
+        return await self._letters.drop([letter.id for letter in await self._letters.all(job_id)])
+
+    async def redrive(self, ids: Sequence[str], version: str | None, request_id: str) -> JobStatus:
+        """Score the rows of these letters once more, by a version or else the champion. Raises Problem."""
+        return await self._redrive.start(list(dict.fromkeys(ids)), await self._model(version), request_id)
+
+    async def redrive_all(self, job_id: str | None, version: str | None, request_id: str) -> JobStatus:
+        """As `redrive`, with every letter, or every one of a job. Raises Problem: there is none."""
+        letters = await self._letters.all(job_id)
+        if not letters:
+            of = f" of job {job_id[:100]!r}" if job_id else ""
+            raise Problem("dead-letter-not-found", f"there are no dead letters{of}")
+        return await self.redrive([letter.id for letter in letters], version, request_id)
+
+    async def _model(self, version: str | None) -> Model:
+        serving = self._follower.current
+        if serving is None:
+            raise unavailable("no-model", "no version of the model is in service")
+        if version is None or version == serving.model.version:
+            return serving.model
+        if not VERSION.fullmatch(version):
+            raise Problem("version-not-found", f"there is no version {version[:100]!r}")
+        try:
+            return await self._follower.models.get(version)
+        except ArtifactInvalid as invalid:
+            raise Problem("version-not-found", str(invalid)) from invalid
+
+
+def _not_found(letter_id: str) -> Problem:
+    return Problem("dead-letter-not-found", f"there is no dead letter {letter_id[:100]!r}")
