@@ -25,6 +25,8 @@ STOP = 60.0  # what the design promises
 class LocalStack:
     """`tasador up` in the foreground of a process of its own."""
 
+    command: tuple[str, ...] = (sys.executable, "-m", "tasador", "up")
+
     def __init__(self, directory: Path, **settings: object) -> None:
         self.state_dir = directory / "state"
         self._log = directory / "up.log"
@@ -39,7 +41,7 @@ class LocalStack:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self._launcher = subprocess.Popen(
-                [sys.executable, "-m", "tasador", "up"],
+                self.command,
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

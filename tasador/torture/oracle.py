@@ -1,0 +1,70 @@
+"""A pool of rows, and what each of them must end in, by version.
+
+Jobs are made of rows of the pool in any order, so that what they must end in is known before they are submitted.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.signature import Signature
+from tasador.client import BatchPrediction, Client
+from tasador.client.answers import Row
+from tasador.torture.outcome import Expected
+from tasador.torture.samples import ndjson, some_rows
+
+ROWS = 2_000
+BROKEN = 20
+
+
+class Oracle:
+    """Knows the rows of one signature."""
+
+    def __init__(self, signature: Signature, seed: int, *, rows: int = ROWS, broken: int = BROKEN) -> None:
+        self.signature = signature
+        self.rows = some_rows(signature, rows, broken, seed)
+        self._lines = ndjson(self.rows)
+        self._valid = rows - broken
+        self._expected: dict[str, Expected] = {}
+
+    def learn(self, client: Client) -> str:
+        """Ask what every row of the pool gives with the version in service now; return that version."""
+        answer = client.predict_batch(self.rows)
+        same = Signature.model_validate(client.model_info().signature) == self.signature
+        if same and answer.model_version not in self._expected:
+            self._expected[answer.model_version] = _expected(answer)
+        return answer.model_version
+
+    def draw(self, count: int, broken: float, seed: int) -> NDArray[np.intp]:
+        """Return rows of the pool for a table, as their places in it; a share of them, rounded up, broken."""
+        chance = np.random.default_rng(seed)
+        bad = min(count, int(np.ceil(count * broken))) if self._valid < len(self.rows) else 0
+        places = np.concatenate(
+            [chance.integers(0, self._valid, count - bad), chance.integers(self._valid, len(self.rows), bad)]
+        )
+        chance.shuffle(places)
+        return places
+
+    def body(self, places: NDArray[np.intp]) -> bytes:
+        """Return a table as JSON lines."""
+        return b"".join(self._lines[place] for place in places.tolist())
+
+    def valid(self, place: int) -> tuple[int, Row]:
+        """Return a row that the model accepts, and its place."""
+        return place % self._valid, self.rows[place % self._valid]
+
+    def expected(self, version: str, places: NDArray[np.intp]) -> Expected | None:
+        """Return what rows of the pool must end in; None for a version that was not asked."""
+        known = self._expected.get(version)
+        return known.take(places) if known else None
+
+    def value(self, version: str, place: int) -> float | None:
+        known = self._expected.get(version)
+        return float(known.values[place]) if known else None
+
+
+def _expected(answer: BatchPrediction) -> Expected:
+    values = np.array(answer.predictions, np.float64)  # None becomes NaN
+    codes = np.full(answer.count, "", object)
+    for error in reversed(answer.errors):  # a row's first error counts
+        codes[error.index] = error.code
+    return Expected(values, codes)

@@ -1,0 +1,126 @@
+"""One job through a schedule of faults."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from shared.records import read_record
+from shared.signature import Signature
+from shared.store import Store
+from tasador.torture import target
+from tasador.torture.history import Fault, History, Manifest, Seen
+from tasador.torture.injector import Injector, Lengths
+from tasador.torture.jobs import JobRunner, Table
+from tasador.torture.load import Limits, Load
+from tasador.torture.oracle import Oracle
+from tasador.torture.schedule import Kind, schedule
+from tests.artifacts import a_champion
+from tests.e2e.stack import LocalStack
+from tests.faulty import Faults, environment
+
+LEASE = 2.0
+BROKEN = 0.01
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """How much is scored, and what is done meanwhile."""
+
+    rows: int
+    faults: Mapping[Kind, int]
+    seed: int
+    chunk_rows: int = 100
+    seconds_per_row: float = 0.003
+    """A chunk takes long enough to be hit in its middle."""
+
+
+class ServingStack(LocalStack):
+    """A gateway and four scorers that the launcher brings back, over a model that was made beforehand."""
+
+    command = (sys.executable, "-m", "tests.chaos.up")
+
+    def __init__(self, directory: Path, chaos: Chaos) -> None:
+        super().__init__(
+            directory,
+            model_name="model",
+            scorers=4,
+            gateway_chunk_rows=chaos.chunk_rows,
+            scorer_lease_seconds=LEASE,
+            scorer_janitor_seconds=0.5,
+            presence_seconds=3,
+        )
+        self._environment |= environment(Faults(seconds_per_row=chaos.seconds_per_row))
+        self.store = Store.open((self.state_dir / "store").as_uri())
+
+
+@contextmanager
+def a_stack(directory: Path, chaos: Chaos) -> Iterator[ServingStack]:
+    stack = ServingStack(directory, chaos)
+    asyncio.run(a_champion(stack.store))
+    try:
+        yield stack.start()
+    finally:
+        stack.kill()
+
+
+def endure(stack: ServingStack, chaos: Chaos) -> tuple[History, str]:
+    """Run one job through the faults, and predict meanwhile; return what happened, and the job's id."""
+    history = History()
+    url = stack.described["gateway_url"]
+    with stack.client() as client:
+        oracle = Oracle(Signature.model_validate(client.model_info().signature), chaos.seed)
+        oracle.learn(client)
+        table = Table(oracle.draw(chaos.rows, BROKEN, chaos.seed), uuid4())
+        runner = JobRunner(client, history, oracle, give_up=lambda: history.now() > 400)
+        with Load(url, history, oracle, chaos.seed, Limits(jobs=0), patience=30).running():
+            job_id = runner.submit(table)
+            assert job_id is not None
+            ended = _through_faults(stack, chaos, runner, job_id, history)
+            runner.read(ended, table)
+    history.note(_manifest(stack, job_id, history))
+    return history, job_id
+
+
+def _through_faults(stack: ServingStack, chaos: Chaos, runner: JobRunner, job_id: str, history: History) -> Seen:
+    done, stop = [0], threading.Event()
+
+    def note(seen: Seen) -> None:
+        done[0] = seen.done if seen.known else done[0]
+
+    victims = target.LocalStack.running(stack.state_dir)
+    lengths = Lengths(pause=(1.5 * LEASE, 2.5 * LEASE))
+    injector = Injector(victims, history, lengths, tell=_tell)
+    planned = schedule(chaos.seed, chaos.faults, flush_early=True)
+    injecting = threading.Thread(target=injector.run, args=(planned, lambda: done[0] / chaos.rows, stop))
+    injecting.start()
+    try:
+        ended = runner.follow(job_id, on_look=note)
+    finally:
+        stop.set()
+        injecting.join()
+    assert ended is not None, f"not ended in time:\n{stack.output()[-5000:]}"
+    return ended
+
+
+def _tell(fault: Fault) -> None:
+    """pytest shows it when the test has failed."""
+    sys.stderr.write(f"{fault.at:6.1f} s  {fault.kind:<6} {fault.target or fault.skipped}\n")
+
+
+def _manifest(stack: ServingStack, job_id: str, history: History) -> Manifest:
+    record = asyncio.run(read_record(stack.store, job_id))
+    assert record is not None
+    return Manifest(
+        at=history.now(),
+        job=job_id,
+        version=record.status.model_version,
+        digest=record.model_digest,
+        parts=len(record.parts),
+        rows=sum(part.rows for part in record.parts),
+        failed=sum(part.failed for part in record.parts),
+    )

@@ -1,0 +1,27 @@
+"""Whatever dies while a job runs: each of its rows ends in one record, at its place, with its number."""
+
+from pathlib import Path
+
+import pytest
+
+from tasador.torture.checker import check, landed
+from tasador.torture.history import Read
+from tests.chaos.endure import BROKEN, Chaos, a_stack, endure
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SHORT = Chaos(rows=20_000, faults={"kill": 5, "pause": 3, "redis": 1, "flush": 1}, seed=1)
+
+
+def test_no_row_is_lost_doubled_or_moved_whatever_dies(tmp_path: Path) -> None:
+    survive(SHORT, tmp_path)
+
+
+def survive(chaos: Chaos, directory: Path) -> None:
+    with a_stack(directory, chaos) as stack:
+        history, job_id = endure(stack, chaos)
+    assert [verdict for verdict in check(history) if not verdict.held] == []
+    (outcome,) = [read.outcome for read in history.of(Read)]
+    broken = int(chaos.rows * BROKEN)
+    assert (outcome.values, outcome.errors, outcome.compared) == (chaos.rows - broken, broken, chaos.rows)
+    assert len(landed(history, job_id)) == sum(chaos.faults.values()), "the faults must land inside the job"
