@@ -18,6 +18,7 @@ from services.monitor.routes import create_app
 from services.monitor.runtime import Runtime
 from services.monitor.settings import MonitorSettings
 from services.monitor.versions import Versions
+from services.monitor.webhooks import Webhooks
 from shared.broker import connect
 from shared.events import ChunkScored, JobFinished, PredictionsLogged
 from shared.keys import LOG_GROUP, STATS_GROUP, Keys
@@ -26,6 +27,11 @@ from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
 from shared.telemetry import configure_logging, get_logger
+from shared.webhooks.addresses import Guard
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.messages import Messages
+from shared.webhooks.schedule import Schedule
+from shared.webhooks.signing import key_of
 
 GROUPS = {
     PredictionsLogged.stream: (STATS_GROUP, LOG_GROUP),
@@ -59,6 +65,8 @@ def build(settings: MonitorSettings) -> Runtime:
         Subscription(keys.stream(JobFinished.stream), STATS_GROUP, stats.on_job_finished),
         Subscription(keys.stream(PredictionsLogged.stream), LOG_GROUP, log.on_predictions_logged),
     ]
+    webhooks = _webhooks(settings, Messages(redis, keys), store, metrics)
+    metrics.webhooks_waiting.set_function(lambda: webhooks.waiting)
     return Runtime(
         redis=redis,
         replica=Replica("monitor", settings, redis),
@@ -84,10 +92,22 @@ def build(settings: MonitorSettings) -> Runtime:
             ),
         ),
         log=log,
+        webhooks=webhooks,
         metrics=metrics,
         evaluate_seconds=settings.monitor_evaluate_seconds,
         drain=timedelta(seconds=settings.monitor_drain_seconds),
     )
+
+
+def _webhooks(settings: MonitorSettings, messages: Messages, store: Store, metrics: Metrics) -> Webhooks:
+    timeout = timedelta(seconds=settings.monitor_webhook_timeout_seconds)
+    keys = [key_of(secret.get_secret_value()) for secret in settings.webhook_secrets]
+    delivery = Delivery(keys, Guard.of(settings.webhook_allowed_networks), timeout) if keys else None
+    schedule = Schedule(
+        first=timedelta(seconds=settings.monitor_webhook_retry_seconds),
+        give_up=timedelta(hours=settings.monitor_webhook_give_up_hours),
+    )
+    return Webhooks(messages, store, delivery, schedule, timeout=timeout, counted=metrics.count_webhook)
 
 
 def main() -> int:

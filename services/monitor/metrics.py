@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -54,11 +54,26 @@ class Metrics:
             ["what"],
             registry=self.registry,
         )
+        self.webhooks = Counter(
+            f"{PREFIX}_webhooks",
+            "Attempts of this process to deliver a webhook: delivered, retried (it comes again), failed (given up), "
+            "disabled (the receiver wants no more) or lost (taken over by another).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.webhooks_waiting = Gauge(
+            f"{PREFIX}_webhooks_waiting",
+            "Webhooks neither received nor given up, when this process last looked.",
+            registry=self.registry,
+        )
         self._snapshots = _Snapshots()
         self.registry.register(self._snapshots)
 
     def count_events(self, stream: str, outcome: str, number: int) -> None:
         self.events.labels(stream, outcome).inc(number)
+
+    def count_webhook(self, outcome: str) -> None:
+        self.webhooks.labels(outcome).inc()
 
     def count_log(self, what: str, number: int) -> None:
         self.log.labels(what).inc(number)
@@ -162,7 +177,7 @@ def _of_flow(stats: Stats) -> Iterator[Metric]:
     lags = [((kind, group), lag) for kind, groups in flow.lag.items() for group, lag in groups.items()]
     labels = ("stream", "group")
     yield _gauge("backlog_rows", "Rows of jobs accepted and not yet finished.", [((), flow.backlog_rows)])
-    yield _gauge("dead_letters", "Entries in the stream of dead letters.", [((), flow.dead_letters)])
+    yield _gauge("dead_letters", "Dead letters that are kept.", [((), flow.dead_letters)])
     yield _gauge(
         "stream_entries", "Length of a stream.", [((k,), n) for k, n in flow.stream_entries.items()], ("stream",)
     )

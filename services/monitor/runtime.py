@@ -17,6 +17,7 @@ from services.monitor.flow import Streams
 from services.monitor.log import PredictionLog
 from services.monitor.metrics import Metrics, Snapshot
 from services.monitor.monitor import Monitor, NoModel
+from services.monitor.webhooks import Webhooks
 from shared.broker import check_server
 from shared.replica import Replica
 from shared.telemetry import get_logger
@@ -40,6 +41,7 @@ class Runtime:
     streams: Streams
     consumers: Consumers
     log: PredictionLog
+    webhooks: Webhooks
     metrics: Metrics
     evaluate_seconds: float
     drain: timedelta
@@ -54,6 +56,7 @@ class Runtime:
         work = [
             self.consumers.run(),
             self.log.run(),
+            self.webhooks.run(),
             self._every(TRIM_SECONDS, self._trim),
             self._every(RETIRE_SECONDS, self._retire),
             self._every(self.evaluate_seconds, lambda: self._evaluate(watch)),
@@ -88,6 +91,7 @@ class Runtime:
             for task in left:
                 task.cancel()
             _, left = await asyncio.wait(left, timeout=0.5)
+        webhooks = asyncio.create_task(self.webhooks.stop(self.drain))
         try:
             async with asyncio.timeout(self.drain.total_seconds()):
                 await self.consumers.stop()
@@ -95,6 +99,7 @@ class Runtime:
                     log.warning("the prediction log was not finished; another monitor or the next start does it")
         except TimeoutError:
             log.warning("stopping before everything was finished; another monitor or the next start does it")
+        await webhooks
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -23,3 +23,12 @@ class MonitorSettings(CommonSettings):
     )
     monitor_evaluate_seconds: PositiveFloat = Field(10.0, description="How often drift is looked at for the log.")
     monitor_drain_seconds: PositiveInt = Field(10, le=60, description="Time to finish after SIGTERM.")
+    monitor_webhook_timeout_seconds: PositiveFloat = Field(
+        15.0, le=60, description="How long an attempt to deliver a webhook may take."
+    )
+    monitor_webhook_retry_seconds: PositiveFloat = Field(
+        5.0, description="Longest pause after a webhook's first failure; it doubles with each further one."
+    )
+    monitor_webhook_give_up_hours: PositiveFloat = Field(
+        24.0, description="How long after the first attempt a webhook is given up."
+    )
