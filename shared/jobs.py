@@ -238,10 +238,11 @@ class Job(BaseModel):
             rows_per_second: of all scorers together, for the estimate before the job's own speed is known.
         """
         here = f"/jobs/{status.id}"
+        names = ["results", "errors", "manifest", "events"] + ["webhook"] * (status.webhook is not None)
         return cls(
             rows=RowCounts(total=status.rows, done=status.done, failed=status.failed),
             eta_seconds=eta_seconds(status, now or utc_now(), rows_per_second),
-            links={"self": here} | {name: f"{here}/{name}" for name in ("results", "errors", "events")},
+            links={"self": here} | {name: f"{here}/{name}" for name in names},
             **status.model_dump(include=set(cls.model_fields) - {"rows"}),
         )
 

@@ -6,7 +6,6 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
 from services.gateway.errors import describe_statuses
-from services.gateway.results import OUTPUTS
 from services.gateway.settings import GatewaySettings
 from services.gateway.tables import FORMATS, Format
 from shared.jobs import Job
@@ -116,47 +115,3 @@ EVENTS: dict[str, Any] = {
         **describe_statuses(*_KNOWN),
     },
 }
-
-_RECORD = {
-    "type": "object",
-    "required": ["index"],
-    "properties": {
-        "index": {"type": "integer"},
-        "prediction": {"type": "number"},
-        "error": {
-            "type": "object",
-            "properties": {name: {"type": "string"} for name in ("field", "code", "detail")},
-        },
-    },
-    "example": {"index": 0, "prediction": 30.12},
-}
-
-
-def reading(summary: str) -> dict[str, Any]:
-    """Return the documentation of a route that streams records."""
-    contents: dict[str, Any] = {output.media_type.split(";")[0]: {} for output in OUTPUTS.values()}
-    contents[OUTPUTS[Format.LINES].media_type] = {"schema": _RECORD}
-    contents[OUTPUTS[Format.JSON].media_type] = {"schema": {"type": "array", "items": _RECORD}}
-    return {
-        "summary": summary,
-        "description": (
-            "In the format that `Accept` names; JSON lines by default. A record is `{index, prediction}` or "
-            "`{index, error: {field, code, detail}}`; flat formats have the columns `index, prediction, error_field, "
-            "error_code, error_detail`. While the job runs, and after it was cancelled, the finished rows before the "
-            "first gap are returned."
-        ),
-        "response_class": StreamingResponse,
-        "responses": {
-            200: {
-                "description": "The records, streamed",
-                "content": contents,
-                "headers": {
-                    "Tasador-Rows": _header("How many records follow.", "integer"),
-                    "Tasador-Partial": _header("`true` when rows are missing at the end."),
-                    "Content-Disposition": _header("A file name."),
-                }
-                | _RETRY,
-            },
-            **describe_statuses(*_KNOWN, "not-acceptable"),
-        },
-    }

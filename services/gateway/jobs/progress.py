@@ -12,12 +12,18 @@ from services.gateway.problems import Problem
 from shared.jobs import Job, JobStatus
 
 POLL_SECONDS = 0.5
+RETRY_AFTER = "1"  # seconds
 HEARTBEAT_SECONDS = 15  # proxies cut what is silent for longer
 
 
 def etag(status: JobStatus) -> str:
     """Return a weak tag: the estimate of the remaining time may change below it."""
     return f'W/"{status.state}-{status.done}-{status.failed}"'
+
+
+def progress_headers(status: JobStatus) -> dict[str, str]:
+    """Say that it is worth looking again while a job has not ended."""
+    return {} if status.ended else {"Retry-After": RETRY_AFTER}
 
 
 def matches(if_none_match: str, tag: str) -> bool:

@@ -1,26 +1,22 @@
 """The routes under /jobs."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from services.gateway.jobs import documents
 from services.gateway.jobs.idempotency import check_key
-from services.gateway.jobs.progress import etag, events, matches
+from services.gateway.jobs.progress import etag, events, matches, progress_headers
+from services.gateway.jobs.reading import JobId, reading_router
 from services.gateway.jobs.service import Jobs
 from services.gateway.jobs.spool import coding_of
 from services.gateway.jobs.submit import Upload
 from services.gateway.problems import Problem
-from services.gateway.results import OUTPUTS, acceptable
 from services.gateway.tables import FORMATS, format_of
-from shared.jobs import Job, JobState, JobStatus
+from shared.jobs import Job, JobState
 
 MAX_WAIT = 300  # seconds
-RETRY_AFTER = "1"  # seconds, while a job has not ended
-
-JobId = Annotated[str, Path(alias="id", description="As in the answer to the submission.")]
 
 
 def jobs_router(jobs: Jobs) -> APIRouter:
@@ -33,7 +29,7 @@ def jobs_router(jobs: Jobs) -> APIRouter:
     ) -> Response:
         status = await jobs.submission.submit(_upload(request, idempotency_key))
         location = {"Location": f"/jobs/{status.id}"}
-        return JSONResponse(Job.of(status).to_response(), 202, location | _progress(status))
+        return JSONResponse(Job.of(status).to_response(), 202, location | progress_headers(status))
 
     @router.get("", **documents.LISTING)
     async def listing(
@@ -54,7 +50,7 @@ def jobs_router(jobs: Jobs) -> APIRouter:
         status = await jobs.lookup.wait(
             job_id, wait, unless=lambda now: if_none_match is not None and not matches(if_none_match, etag(now))
         )
-        headers = {"ETag": etag(status), "Cache-Control": "no-cache"} | _progress(status)
+        headers = {"ETag": etag(status), "Cache-Control": "no-cache"} | progress_headers(status)
         if if_none_match is not None and matches(if_none_match, etag(status)):
             return Response(status_code=304, headers=headers)
         return JSONResponse(Job.of(status).to_response(), headers=headers)
@@ -62,15 +58,9 @@ def jobs_router(jobs: Jobs) -> APIRouter:
     @router.delete("/{id}", **documents.CANCEL)
     async def cancel(job_id: JobId) -> Response:
         status = await jobs.cancel(job_id)
-        return JSONResponse(Job.of(status).to_response(), headers=_progress(status))
+        return JSONResponse(Job.of(status).to_response(), headers=progress_headers(status))
 
-    @router.get("/{id}/results", **documents.reading("The result of every row, in the order of the input"))
-    async def results(request: Request, job_id: JobId) -> Response:
-        return await _document(jobs, request, job_id, errors_only=False)
-
-    @router.get("/{id}/errors", **documents.reading("The rows in error alone, in the order of the input"))
-    async def errors(request: Request, job_id: JobId) -> Response:
-        return await _document(jobs, request, job_id, errors_only=True)
+    router.include_router(reading_router(jobs))
 
     @router.get("/{id}/events", **documents.EVENTS)
     async def progress(job_id: JobId) -> Response:
@@ -101,26 +91,3 @@ def _upload(request: Request, key: str | None) -> Upload:
         idempotency_key=None if key is None else check_key(key),
         request_id=request.state.request_id,
     )
-
-
-async def _document(jobs: Jobs, request: Request, job_id: str, *, errors_only: bool) -> Response:
-    output = acceptable(request.headers.get("accept", ""))
-    if output is None:
-        known = ", ".join(o.media_type.split(";")[0] for o in OUTPUTS.values())
-        raise Problem("not-acceptable", f"results come as {known}")
-    status = await jobs.lookup.find(job_id)
-    readable = await jobs.results.readable(status)
-    name = f"{status.id}-{'errors' if errors_only else 'results'}.{output.suffix}"
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Tasador-Rows": str(readable.failed if errors_only else readable.rows),
-        "Vary": "Accept",
-    }
-    if readable.partial:
-        headers["Tasador-Partial"] = "true"
-    body: AsyncIterator[bytes] = jobs.results.stream(readable, output, errors_only=errors_only)
-    return StreamingResponse(body, media_type=output.media_type, headers=headers | _progress(status))
-
-
-def _progress(status: JobStatus) -> dict[str, str]:
-    return {} if status.ended else {"Retry-After": RETRY_AFTER}

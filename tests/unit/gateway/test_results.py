@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.gateway.results import OUTPUTS, ROW_GROUP_ROWS, acceptable
+from services.gateway.rendering import ROW_GROUP_ROWS
+from services.gateway.results import OUTPUTS, acceptable
 from services.gateway.tables import Format
-from shared.chunks import RowError, decode_part, encode_part
+from shared.chunks import RowError, decode_part, encode_part, part_schema
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_the_format_by_accept(accept: str, suffix: str | None) -> None:
 
 
 def document(kind: Format, *parts: bytes) -> bytes:
-    renderer = OUTPUTS[kind].renderer()
+    renderer = OUTPUTS[kind].renderer(decode_part(parts[0]).schema if parts else part_schema())
     batches = [renderer.batch(decode_part(part)) for part in parts]
     return renderer.start() + b"".join(batches) + renderer.end()
 
