@@ -82,6 +82,15 @@ async def stored_job(store: Store, job_id: str, tenant: str) -> JobStatus | None
     return status if status.tenant == tenant else None
 
 
+async def remove_job(store: Store, job_id: str) -> None:
+    """Remove all that the store has of a job. Safe to repeat.
+
+    The spec goes first: found without a record of its end, it would be run again.
+    """
+    await store.delete(job_path(job_id, SPEC))
+    await store.delete_all(job_path(job_id, ""))
+
+
 async def write_manifest(store: Store, record: JobRecord) -> None:
     await _write(store, record, MANIFEST)
 

@@ -5,7 +5,9 @@ obstore does the work, except for writes to local disk: it neither fsyncs nor le
 """
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlparse
@@ -154,6 +156,15 @@ async def _done(call: Awaitable[T]) -> T:
 
 
 def _write_local(path: Path, data: bytes, *, replace: bool) -> None:
+    async def delete_all(self, prefix: str) -> None:
+        """Remove all objects below `prefix/`, and what a killed writer left there. Nobody may write there any more."""
+        if self._root is not None:
+            await asyncio.to_thread(_remove_directory, self._root / prefix)
+            return
+        batches = aiter(obstore.list(self._backend, prefix.rstrip("/") + "/"))
+        while (batch := await _done(anext(batches, None))) is not None:
+            await _done(obstore.delete_async(self._backend, [entry["path"] for entry in batch]))
+
     with new_file(path, replace=replace) as file:
         file.write(data)
 
@@ -162,3 +173,8 @@ def _copy_local(path: Path, source: Path) -> None:
     with new_file(path, replace=True) as file, source.open("rb") as data:
         while block := data.read(1 << 20):
             file.write(block)
+def _remove_directory(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+

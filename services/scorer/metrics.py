@@ -19,7 +19,7 @@ class Metrics:
         self.registry = registry
         self.chunks = Counter(
             f"{prefix}_chunks",
-            "Entries taken, by what became of them: ok, duplicate, lost, gone, given_up, released, failed, error.",
+            "Entries by what became of them: ok, duplicate, lost, gone, given_up, released, failed, expired or error.",
             ["outcome"],
             registry=registry,
         )
@@ -41,6 +41,12 @@ class Metrics:
         self.healed = Counter(f"{prefix}_healed", "Times the watchdog restarted the subscriber.", registry=registry)
         self.mended = Counter(f"{prefix}_mended", "What the janitor put right, by kind.", ["kind"], registry=registry)
         self.in_flight = Gauge(f"{prefix}_in_flight", "Entries held now.", registry=registry)
+        self.removed = Counter(
+            f"{prefix}_removed",
+            "What the janitor removed from the store: jobs, parts and input that no record refers to, leftovers.",
+            ["kind"],
+            registry=registry,
+        )
         self.leader = Gauge(f"{prefix}_janitor", "1 while this scorer is the janitor.", registry=registry)
         self._recent: deque[tuple[float, int]] = deque()
         self._held = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from secrets import token_hex
 
 from pydantic import ValidationError
@@ -9,14 +10,17 @@ from pydantic import ValidationError
 from services.scorer.fleet import Fleet
 from services.scorer.metrics import Metrics
 from services.scorer.upkeep import Upkeep
+from shared.clock import utc_now
 from shared.jobs import job_time
-from shared.records import read_record, read_spec
+from shared.records import read_record, read_spec, remove_job
 from shared.scripts import JobQueue
 from shared.store import ObjectNotFound, Store
 from shared.telemetry import get_logger
 
 AT_ONCE = 8  # reads of the store
 PAGE = 500
+UPLOAD = timedelta(days=2)
+"""An id may be reserved for so long, by an Idempotency-Key, before its job is submitted."""
 
 log = get_logger(__name__)
 
@@ -25,11 +29,22 @@ class Restorer:
     """An ended job comes back as it ended. Any other starts anew: only Redis knew which parts were committed.
 
     Args:
+    What lies in the store without a spec, and is older than anything that is still being submitted, is removed.
+
         tenant: jobs of others are left alone.
     """
+        retention: how long ended jobs are kept.
 
     def __init__(
-        self, queue: JobQueue, upkeep: Upkeep, store: Store, *, fleet: Fleet, metrics: Metrics, tenant: str
+        self,
+        queue: JobQueue,
+        upkeep: Upkeep,
+        store: Store,
+        *,
+        fleet: Fleet,
+        metrics: Metrics,
+        tenant: str,
+        retention: timedelta,
     ) -> None:
         self._queue = queue
         self._upkeep = upkeep
@@ -38,6 +53,7 @@ class Restorer:
         self._metrics = metrics
         self._tenant = tenant
 
+        self._abandoned_after = max(retention, UPLOAD)
     async def restore(self) -> None:
         """Bring back every job of the store that Redis does not know, the oldest first."""
         token = token_hex(8)
@@ -59,7 +75,8 @@ class Restorer:
                 return
             record = await read_record(self._store, job_id)
         except ObjectNotFound:
-            return  # its input is being written: it was not submitted yet
+            await self._unsubmitted(job_id)
+            return
         except ValidationError as invalid:
             log.error("cannot read the record of a job", job_id=job_id, error=str(invalid))
             return
@@ -74,6 +91,13 @@ class Restorer:
 
 
 def _is_job(name: str) -> bool:
+    async def _unsubmitted(self, job_id: str) -> None:
+        """Remove what was never submitted, or half removed; its input may still be on its way."""
+        if utc_now() - job_time(job_id) > self._abandoned_after:
+            await remove_job(self._store, job_id)
+            log.info("removed what was left of a job", job_id=job_id)
+            self._metrics.removed.labels("leftovers").inc()
+
     try:
         job_time(name)
     except ValueError:

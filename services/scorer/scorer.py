@@ -24,6 +24,7 @@ from services.scorer.reclaim import Reclaimer
 from services.scorer.restore import Restorer
 from services.scorer.routes import create_app
 from services.scorer.settings import ScorerSettings
+from services.scorer.tidy import Tidier
 from services.scorer.upkeep import Upkeep
 from services.scorer.watchdog import Watchdog
 from services.scorer.work import Worker
@@ -132,7 +133,8 @@ def build(settings: ScorerSettings, address: str) -> Scorer:
         metrics=metrics,
         lease=settings.lease,
     )
-    restorer = Restorer(queue, upkeep, store, fleet=fleet, metrics=metrics, tenant=settings.tenant)
+    kept = settings.job_retention
+    restorer = Restorer(queue, upkeep, store, fleet=fleet, metrics=metrics, tenant=settings.tenant, retention=kept)
     mender = Mender(queue, upkeep, store, fleet=fleet, metrics=metrics)
     janitor = Janitor(
         Lease(redis, keys.lease("janitor"), JANITOR_LEASE),
@@ -140,6 +142,7 @@ def build(settings: ScorerSettings, address: str) -> Scorer:
         restorer=restorer,
         mender=mender,
         metrics=metrics,
+        tidier=Tidier(upkeep, store, retention=kept, metrics=metrics),
         every=settings.scorer_janitor_seconds,
     )
     return Scorer(

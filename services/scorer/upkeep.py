@@ -1,12 +1,13 @@
 """Looking after the queue: what scorers take over, hand back and put right."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from redis.asyncio import Redis
 
 from services.scorer.snapshot import Snapshot, take_snapshot
+from shared.dead_letters import DeadLetters
 from shared.keys import SCORERS_GROUP
 from shared.scripts import Held, JobQueue
 
@@ -19,6 +20,7 @@ class Upkeep:
         self._queue = queue
         self._redis = redis
         self._keys = queue.keys
+        self._dead = DeadLetters(redis, queue.keys)
 
     async def requeue(self, entry: str) -> bool:
         """Add a stranded entry anew; False when somebody holds it, or it is gone."""
@@ -66,6 +68,27 @@ class Upkeep:
         found: Any = await self._redis.hkeys(self._keys.parts(job_id))
         return {int(chunk) for chunk in found}
 
+    async def ended_before(self, at: datetime, limit: int) -> Sequence[str]:
+        """Return up to `limit` jobs that ended before, those that ended first."""
+        return await self._before(self._keys.ended_jobs, at, limit)
+
+    async def unswept_before(self, at: datetime, limit: int) -> Sequence[str]:
+        """As `ended_before`, of those after which nobody has swept yet."""
+        return await self._before(self._keys.unswept_jobs, at, limit)
+
+    async def swept(self, job_id: str) -> None:
+        await self._redis.zrem(self._keys.unswept_jobs, job_id)
+
+    async def forget(self, job_id: str) -> None:
+        """Remove all that Redis knows of an ended job."""
+        await self._queue.run("forget", job_id, job_id)
+
+    async def drop_dead_letters(self, job_ids: Sequence[str]) -> None:
+        """Drop the dead letters of these jobs."""
+        letters: Any = await self._redis.zrange(self._keys.dead_letters, 0, -1)
+        gone = set(job_ids)
+        await self._dead.drop([letter for letter in letters if letter.rpartition(":")[0] in gone])
+
     async def unknown(self, job_ids: Sequence[str]) -> Sequence[str]:
         """Return those jobs that Redis does not know. The hash of a job that has ended goes before the job does."""
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -96,3 +119,7 @@ class Upkeep:
         found: Any = await self._redis.xinfo_consumers(self._keys.chunks, SCORERS_GROUP)
         silent = [c["name"] for c in found if c["pending"] == 0 and c["idle"] > idle_ms]
         return sum([await self.retire(name) for name in silent])
+
+    async def _before(self, key: str, at: datetime, limit: int) -> Sequence[str]:
+        found: Any = await self._redis.zrangebyscore(key, "-inf", int(at.timestamp() * 1000), 0, limit)
+        return list(found)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 from redis.asyncio import Redis
 
 from services.scorer import snapshot
@@ -15,6 +15,7 @@ from services.scorer.janitor import Janitor
 from services.scorer.mend import Mender
 from services.scorer.metrics import Metrics
 from services.scorer.restore import Restorer
+from services.scorer.tidy import Tidier
 from services.scorer.upkeep import Upkeep
 from shared.broker import ensure_group
 from shared.clock import utc_now
@@ -28,6 +29,8 @@ from shared.tasks import end
 from tests.builders import a_spec
 from tests.waiting import eventually
 
+RETENTION = timedelta(days=30)
+
 
 class Site:
     """A queue with a store, one scorer's moves, and a janitor to call."""
@@ -39,12 +42,26 @@ class Site:
         self.upkeep = Upkeep(queue, redis)
         self.mender = Mender(queue, self.upkeep, store, fleet=self.fleet, metrics=self.metrics)
         self.restorer = Restorer(
-            queue, self.upkeep, store, fleet=self.fleet, metrics=self.metrics, tenant=queue.keys.tenant
+            queue,
+            self.upkeep,
+            store,
+            fleet=self.fleet,
+            metrics=self.metrics,
+            tenant=queue.keys.tenant,
+            retention=RETENTION,
         )
+        self.tidier = Tidier(self.upkeep, store, retention=RETENTION, metrics=self.metrics)
 
-    def janitor(self) -> Janitor:
-        lease = Lease(self.redis, self.queue.keys.lease("janitor"), timedelta(seconds=5))
-        return Janitor(lease, self.upkeep, restorer=self.restorer, mender=self.mender, metrics=self.metrics, every=0.05)
+    def janitor(self, lease: Lease | None = None, mender: Mender | None = None) -> Janitor:
+        return Janitor(
+            lease or Lease(self.redis, self.queue.keys.lease("janitor"), timedelta(seconds=5)),
+            self.upkeep,
+            restorer=self.restorer,
+            mender=mender or self.mender,
+            tidier=self.tidier,
+            metrics=self.metrics,
+            every=0.05,
+        )
 
     async def submit(self, **fields: Any) -> JobSpec:
         spec = a_spec(**fields)
@@ -77,12 +94,19 @@ class Site:
 
     def mended(self) -> dict[str, float]:
         """Return how often each kind of repair was counted."""
-        (counter,) = self.metrics.mended.collect()
-        return {sample.labels["kind"]: sample.value for sample in counter.samples if sample.name.endswith("_total")}
+        return _by_kind(self.metrics.mended)
+
+    def removed(self) -> dict[str, float]:
+        return _by_kind(self.metrics.removed)
 
     async def in_stream(self) -> list[tuple[str, int]]:
         found: Any = await self.redis.xrange(self.queue.keys.chunks)
         return sorted((fields["job"], int(fields["chunk"])) for _, fields in found)
+
+
+def _by_kind(counter: Counter) -> dict[str, float]:
+    (metric,) = counter.collect()
+    return {sample.labels["kind"]: sample.value for sample in metric.samples if sample.name.endswith("_total")}
 
 
 @pytest.fixture
@@ -348,8 +372,7 @@ class Slow(Mender):
 async def test_the_lease_is_renewed_during_a_long_look(site: Site) -> None:
     slow = Slow(site.queue, site.upkeep, site.store, fleet=site.fleet, metrics=site.metrics)
     lease = Lease(site.redis, site.queue.keys.lease("janitor"), timedelta(seconds=0.6))
-    janitor = Janitor(lease, site.upkeep, restorer=site.restorer, mender=slow, metrics=site.metrics, every=0.05)
-    task = asyncio.create_task(janitor.run())
+    task = asyncio.create_task(site.janitor(lease, slow).run())
     left = [await eventually(lambda: time_left(site, lease))]
 
     async def renewed() -> bool:
@@ -382,8 +405,7 @@ class Swallowing(Lease):
 
 async def test_it_stops_although_its_cancellation_was_swallowed(site: Site) -> None:
     lease = Swallowing(site)
-    janitor = Janitor(lease, site.upkeep, restorer=site.restorer, mender=site.mender, metrics=site.metrics, every=0.05)
-    task = asyncio.create_task(janitor.run())
+    task = asyncio.create_task(site.janitor(lease).run())
     await lease.asked.wait()
     task.cancel()
     await eventually(lambda: asyncio.sleep(0, task.done()), within=5)
