@@ -2,18 +2,24 @@
 
 from tasador.client.answers import (
     BatchPrediction,
+    DeadLetter,
+    DeadLetterPage,
     Health,
     Job,
     JobPage,
+    Manifest,
     Metrics,
     ModelInfo,
     ModelList,
+    OpenedDeadLetter,
     Operation,
     Prediction,
     Replicas,
     Result,
+    Webhook,
 )
-from tasador.client.client import DEFAULT_URL, Client
+from tasador.client.base import DEFAULT_URL
+from tasador.client.client import Client
 from tasador.client.errors import (
     Conflict,
     Gone,
@@ -37,16 +43,20 @@ __all__ = [
     "BatchPrediction",
     "Client",
     "Conflict",
+    "DeadLetter",
+    "DeadLetterPage",
     "Gone",
     "Health",
     "Invalid",
     "Job",
     "JobPage",
     "Malformed",
+    "Manifest",
     "Metrics",
     "ModelInfo",
     "ModelList",
     "NotFound",
+    "OpenedDeadLetter",
     "Operation",
     "OverQuota",
     "Prediction",
@@ -61,4 +71,5 @@ __all__ = [
     "UnknownFormat",
     "Unreachable",
     "UnsupportedMediaType",
+    "Webhook",
 ]

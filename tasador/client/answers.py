@@ -68,6 +68,9 @@ class Job(Answer):
     finished_at: AwareDatetime | None = None
     eta_seconds: float | None = None
     ignored_columns: list[str] = []
+    passthrough: list[str] = []
+    priority: str = "normal"
+    deadline: AwareDatetime | None = None
     error: str | None = None
     links: dict[str, str] = {}
 
@@ -89,11 +92,94 @@ class ResultError(Answer):
 
 
 class Result(Answer):
-    """One row of a job: a prediction or an error."""
+    """One row of a job: a prediction or an error, and the columns that were passed through."""
+
+    model_config = ConfigDict(extra="allow")
 
     index: int
     prediction: float | None = None
     error: ResultError | None = None
+
+    @property
+    def passed(self) -> dict[str, Any]:
+        """The columns that were passed through."""
+        return dict(self.model_extra or {})
+
+
+class Part(Answer):
+    """The results of some consecutive rows: an object in the gateway's store."""
+
+    key: str
+    sha256: str
+    rows: int
+    failed: int = 0
+
+
+class Manifest(Answer):
+    """What a job's results consist of."""
+
+    model_config = ConfigDict(extra="allow")
+
+    parts: list[Part]
+
+
+class Attempt(Answer):
+    """One attempt at delivering a message."""
+
+    at: AwareDatetime
+    status: int | None = None
+    """Of the receiver's answer; None if there was none."""
+    error: str | None = None
+    seconds: float | None = None
+
+
+class Webhook(Answer):
+    """What became of the message about a job's end."""
+
+    url: str
+    state: str
+    """waiting (for the job's end), due, delivered, failed (given up) or disabled (the receiver answered 410)."""
+    attempts: list[Attempt] = []
+    """The newest ones, oldest first."""
+    next_attempt_at: AwareDatetime | None = None
+
+
+class DeadLetter(Answer):
+    """Rows that were given up, and why: usually one."""
+
+    id: str
+    job: str
+    row: int
+    """Position of the first one in the job."""
+    rows: int
+    chunk: int
+    reason: str
+    deaths: int
+    at: AwareDatetime
+
+
+class DeadLetterPage(Answer):
+    dead_letters: list[DeadLetter]
+    next_cursor: str | None = None
+
+
+class RowWarning(Warned):
+    index: int
+
+
+class OpenedDeadLetter(DeadLetter):
+    """A dead letter with the values of its rows, as the model understood them."""
+
+    model_name: str | None = None
+    model_version: str | None = None
+    instances: list[Row | None] | None = None
+    """None when the job's input was removed; a row that could not be read in the first place is None, too."""
+    warnings: list[RowWarning] = []
+    detail: str = ""
+
+
+class Dropped(Answer):
+    dropped: int
 
 
 class ModelInfo(Answer):

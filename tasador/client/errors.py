@@ -21,10 +21,11 @@ class TasadorError(Exception):
 
 
 class Unreachable(TasadorError):
-    """The request may or may not have arrived."""
+    """The request may or may not have arrived, or its answer broke off."""
 
-    def __init__(self, url: str, why: str) -> None:
-        super().__init__(f"nothing answers at {url} ({why}); `tasador up` starts the local stack")
+    def __init__(self, url: str, why: str, *, answered: bool = False) -> None:
+        missing = f"nothing answers at {url} ({why}); `tasador up` starts the local stack"
+        super().__init__(f"{url} broke off its answer ({why})" if answered else missing)
         self.url = url
 
 

@@ -5,9 +5,10 @@ from pathlib import PurePath
 
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
+CSV = "text/csv"
 
 MEDIA_TYPES: Mapping[str, str] = {
-    ".csv": "text/csv",
+    ".csv": CSV,
     ".json": JSON,
     ".ndjson": NDJSON,
     ".jsonl": NDJSON,

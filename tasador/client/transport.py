@@ -55,16 +55,18 @@ class Transport:
             return self._http.get(path).is_success
 
     @contextmanager
-    def stream(self, path: str, media_type: str) -> Iterator[httpx.Response]:
-        with self._reaching(), self._http.stream("GET", path, headers={"accept": media_type}) as response:
+    def stream(self, path: str, media_type: str, **arguments: Any) -> Iterator[httpx.Response]:
+        """Yield an answer that is read as it comes. Raises Unreachable when it breaks off, too."""
+        asked = self._http.stream("GET", path, headers={"accept": media_type}, **arguments)
+        with self._reaching(), asked as response, self._reaching(answered=True):
             if response.is_error:
                 response.read()
                 raise problem_of(response)
             yield response
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
+    def _reaching(self, *, answered: bool = False) -> Iterator[None]:
         try:
             yield
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise Unreachable(self.base_url, str(error) or type(error).__name__) from error
+            raise Unreachable(self.base_url, str(error) or type(error).__name__, answered=answered) from error
