@@ -140,6 +140,15 @@ class Store:
         except FileNotFoundError:
             return
 
+    async def delete_all(self, prefix: str) -> None:
+        """Remove all objects below `prefix/`, and what a killed writer left there. Nobody may write there any more."""
+        if self._root is not None:
+            await asyncio.to_thread(_remove_directory, self._root / prefix)
+            return
+        batches = aiter(obstore.list(self._backend, prefix.rstrip("/") + "/"))
+        while (batch := await _done(anext(batches, None))) is not None:
+            await _done(obstore.delete_async(self._backend, [entry["path"] for entry in batch]))
+
 
 async def _done(call: Awaitable[T]) -> T:
     """Let every kind of store fail with the kind of error that a disk gives."""
@@ -155,16 +164,12 @@ async def _done(call: Awaitable[T]) -> T:
         raise
 
 
-def _write_local(path: Path, data: bytes, *, replace: bool) -> None:
-    async def delete_all(self, prefix: str) -> None:
-        """Remove all objects below `prefix/`, and what a killed writer left there. Nobody may write there any more."""
-        if self._root is not None:
-            await asyncio.to_thread(_remove_directory, self._root / prefix)
-            return
-        batches = aiter(obstore.list(self._backend, prefix.rstrip("/") + "/"))
-        while (batch := await _done(anext(batches, None))) is not None:
-            await _done(obstore.delete_async(self._backend, [entry["path"] for entry in batch]))
+def _remove_directory(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
 
+
+def _write_local(path: Path, data: bytes, *, replace: bool) -> None:
     with new_file(path, replace=replace) as file:
         file.write(data)
 
@@ -173,8 +178,3 @@ def _copy_local(path: Path, source: Path) -> None:
     with new_file(path, replace=True) as file, source.open("rb") as data:
         while block := data.read(1 << 20):
             file.write(block)
-def _remove_directory(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        shutil.rmtree(path)
-
-

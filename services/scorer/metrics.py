@@ -40,13 +40,13 @@ class Metrics:
         self.jobs = Counter(f"{prefix}_jobs", "Jobs ended by this scorer, by state.", ["state"], registry=registry)
         self.healed = Counter(f"{prefix}_healed", "Times the watchdog restarted the subscriber.", registry=registry)
         self.mended = Counter(f"{prefix}_mended", "What the janitor put right, by kind.", ["kind"], registry=registry)
-        self.in_flight = Gauge(f"{prefix}_in_flight", "Entries held now.", registry=registry)
         self.removed = Counter(
             f"{prefix}_removed",
             "What the janitor removed from the store: jobs, parts and input that no record refers to, leftovers.",
             ["kind"],
             registry=registry,
         )
+        self.in_flight = Gauge(f"{prefix}_in_flight", "Entries held now.", registry=registry)
         self.leader = Gauge(f"{prefix}_janitor", "1 while this scorer is the janitor.", registry=registry)
         self._recent: deque[tuple[float, int]] = deque()
         self._held = 0

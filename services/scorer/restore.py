@@ -18,9 +18,9 @@ from shared.store import ObjectNotFound, Store
 from shared.telemetry import get_logger
 
 AT_ONCE = 8  # reads of the store
-PAGE = 500
 UPLOAD = timedelta(days=2)
 """An id may be reserved for so long, by an Idempotency-Key, before its job is submitted."""
+PAGE = 500
 
 log = get_logger(__name__)
 
@@ -28,12 +28,12 @@ log = get_logger(__name__)
 class Restorer:
     """An ended job comes back as it ended. Any other starts anew: only Redis knew which parts were committed.
 
-    Args:
     What lies in the store without a spec, and is older than anything that is still being submitted, is removed.
 
+    Args:
         tenant: jobs of others are left alone.
-    """
         retention: how long ended jobs are kept.
+    """
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class Restorer:
         self._fleet = fleet
         self._metrics = metrics
         self._tenant = tenant
-
         self._abandoned_after = max(retention, UPLOAD)
+
     async def restore(self) -> None:
         """Bring back every job of the store that Redis does not know, the oldest first."""
         token = token_hex(8)
@@ -89,8 +89,6 @@ class Restorer:
             log.warning("redis forgot a job: restored it from the store", job_id=job_id, state=state)
             self._metrics.mended.labels("restored").inc()
 
-
-def _is_job(name: str) -> bool:
     async def _unsubmitted(self, job_id: str) -> None:
         """Remove what was never submitted, or half removed; its input may still be on its way."""
         if utc_now() - job_time(job_id) > self._abandoned_after:
@@ -98,6 +96,8 @@ def _is_job(name: str) -> bool:
             log.info("removed what was left of a job", job_id=job_id)
             self._metrics.removed.labels("leftovers").inc()
 
+
+def _is_job(name: str) -> bool:
     try:
         job_time(name)
     except ValueError:

@@ -141,8 +141,8 @@ def build(settings: ScorerSettings, address: str) -> Scorer:
         upkeep,
         restorer=restorer,
         mender=mender,
-        metrics=metrics,
         tidier=Tidier(upkeep, store, retention=kept, metrics=metrics),
+        metrics=metrics,
         every=settings.scorer_janitor_seconds,
     )
     return Scorer(
