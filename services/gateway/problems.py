@@ -32,6 +32,11 @@ KINDS: Mapping[str, Kind] = {
         "comments and trailing commas are not JSON. `detail` names the line and column.",
     ),
     "malformed-request": Kind(400, "The request cannot be read", "Correct the header that `detail` names."),
+    "input-not-allowed": Kind(
+        403,
+        "Input may not be taken from there",
+        "Send the table itself, or ask the operator to add the place to `TASADOR_GATEWAY_INPUT_PREFIXES`.",
+    ),
     "not-found": Kind(404, "There is no such resource", "Check the path; `/docs` lists every route."),
     "version-not-found": Kind(
         404, "There is no such version of the model", "`GET /models` lists the versions that can be served."
@@ -60,6 +65,11 @@ KINDS: Mapping[str, Kind] = {
     "body-timeout": Kind(408, "The body did not arrive in time", "Send it again; a slow line wants smaller bodies."),
     "conflict": Kind(
         409, "The present state does not allow this", "`detail` says what stands in the way; look again and repeat."
+    ),
+    "idempotency-in-progress": Kind(
+        409,
+        "A request with this idempotency key is being answered",
+        "Wait as long as `Retry-After` says, then repeat the request: it is answered with the job of the first one.",
     ),
     "job-gone": Kind(
         410,
@@ -105,13 +115,27 @@ KINDS: Mapping[str, Kind] = {
         "The table lacks a column that the model needs",
         "Add the columns that `errors` names; their order is free.",
     ),
+    "input-unreadable": Kind(
+        422,
+        "The input that was referred to cannot be read",
+        "Check the name that `detail` has, and whether the gateway may read it.",
+    ),
+    "version-unusable": Kind(
+        422,
+        "The version cannot be loaded",
+        "Its artifact is damaged or of another release: `detail` says how. Name another version, or train again.",
+    ),
     "idempotency-mismatch": Kind(
         422,
-        "The idempotency key was used with another body",
-        "Use a new `Idempotency-Key` for a new request, and the same one only to repeat the same request.",
+        "The idempotency key was used with another request",
+        "Use a new `Idempotency-Key` for a new request. A repeat has the same body, `Content-Type`, `Content-Encoding` "
+        "and query.",
     ),
     "over-quota": Kind(
         429, "Too much work is waiting", "Wait as long as `Retry-After` says, then submit again. Nothing was accepted."
+    ),
+    "too-many-jobs": Kind(
+        429, "Too many jobs are open", "Wait as long as `Retry-After` says, or put more rows into fewer jobs."
     ),
     "internal-error": Kind(
         500,

@@ -1,10 +1,29 @@
 """Settings of the gateway: `TASADOR_GATEWAY_…`."""
 
 from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic_settings import NoDecode
 
 from shared.settings import CommonSettings
+
+
+def _listed(value: Any) -> Any:
+    return [part for part in map(str.strip, value.split(",")) if part] if isinstance(value, str) else value
+
+
+def _prefix(url: str) -> str:
+    """End a prefix where a name ends: `s3://bucket/in` does not mean `s3://bucket/inside`."""
+    parts = urlsplit(url)
+    rooted = parts.path.startswith("/") if parts.scheme == "file" else bool(parts.netloc)
+    if not parts.scheme or not rooted or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is no prefix such as s3://bucket/folder/ or file:///folder/")
+    return url.rstrip("/") + "/"
+
+
+InputPrefixes = Annotated[tuple[Annotated[str, AfterValidator(_prefix)], ...], NoDecode, BeforeValidator(_listed)]
 
 
 class GatewaySettings(CommonSettings):
@@ -26,12 +45,22 @@ class GatewaySettings(CommonSettings):
         8, description="Batches read or waiting at once; the next one gets 503. Bounds their memory."
     )
     gateway_max_requests: PositiveInt = Field(
-        1024, description="Requests in flight at once; the next one gets 503. Long polls count."
+        1024, description="Requests in flight at once; the next one gets 503. Those that only wait do not count."
+    )
+    gateway_max_waiting: PositiveInt = Field(
+        1024, description="Long polls and event streams at once; the next one gets 503."
     )
 
-    gateway_body_seconds: PositiveFloat = Field(30.0, description="Time for the body of a prediction to arrive.")
+    gateway_body_seconds: PositiveFloat = Field(
+        30.0, description="Time for the body of a prediction to arrive, and for which that of a job may stand still."
+    )
 
-    gateway_chunk_rows: PositiveInt = Field(5_000, description="Rows of a job's chunk, the unit of work of a scorer.")
+    gateway_chunk_rows: PositiveInt | None = Field(
+        None, description="Rows of a job's chunk, the unit of work of a scorer; default 200 ms of work, as measured."
+    )
+    gateway_input_prefixes: InputPrefixes = Field(
+        (), description="Where jobs may take their input from by reference: s3://… and file:///…; default nowhere."
+    )
     gateway_max_job_bytes: PositiveInt = Field(
         5_368_709_120, description="Largest body of a job, and largest size after decompression."
     )
@@ -48,6 +77,9 @@ class GatewaySettings(CommonSettings):
     )
     gateway_max_backlog_rows: PositiveInt = Field(
         200_000_000, description="Rows accepted and not yet finished, of all jobs; a job beyond gets 429."
+    )
+    gateway_max_open_jobs: PositiveInt = Field(
+        1_000, description="Jobs that have not ended, of all gateways; the next one gets 429."
     )
     gateway_spool_dir: Path | None = Field(
         None, description="Disk for bodies of jobs while they are read; default <state_dir>/spool. Not a tmpfs."

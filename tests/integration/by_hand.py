@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from services.gateway.__main__ import build
 from services.gateway.app import create_app
 from services.gateway.dead_letters import Letters, dead_letters_router
-from services.gateway.jobs import Jobs, jobs_router
+from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
 from services.gateway.settings import GatewaySettings
 from shared.artifact import sha256
 from shared.broker import connect, ensure_group
@@ -26,6 +26,7 @@ from shared.records import prefix, read_spec, write_manifest
 from shared.replica import Replica
 from shared.scripts import FINALISE, Held, JobQueue
 from shared.store import Store
+from shared.webhooks.messages import Messages
 from tests.artifacts import a_champion
 
 HEADER = "count,length,weight,place,grade"
@@ -37,18 +38,29 @@ def a_csv(rows: int, **bad: str) -> bytes:
     return "\n".join([HEADER, *lines, ""]).encode()
 
 
+def problem(answer: httpx.Response) -> str:
+    """Return status and type of an answer that has to be a problem."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    assert answer.json()["request_id"]
+    return f"{answer.status_code} {answer.json()['type'].rsplit('/', 1)[-1]}"
+
+
 @dataclass(frozen=True)
 class Gateway:
     app: FastAPI
     client: httpx.AsyncClient
     jobs: Jobs
 
-    async def submit(self, body: bytes, content_type: str = "text/csv", **headers: str) -> httpx.Response:
+    async def submit(
+        self, body: bytes, content_type: str = "text/csv", query: str = "", **headers: str
+    ) -> httpx.Response:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.client.post("/jobs", content=body, headers={"Content-Type": content_type} | names)
+        return await self.client.post(f"/jobs?{query}", content=body, headers={"Content-Type": content_type} | names)
 
-    async def submitted(self, body: bytes, content_type: str = "text/csv", **headers: str) -> dict[str, Any]:
-        answer = await self.submit(body, content_type, **headers)
+    async def submitted(
+        self, body: bytes, content_type: str = "text/csv", query: str = "", **headers: str
+    ) -> dict[str, Any]:
+        answer = await self.submit(body, content_type, query, **headers)
         assert answer.status_code == 202, answer.text
         job: dict[str, Any] = answer.json()
         return job
@@ -68,7 +80,8 @@ async def gateway(redis_url: str, store: Store, tmp_path: Path, **settings: Any)
     parts = build(loaded, redis, store, Replica("gateway", loaded, redis))
     jobs = Jobs(loaded, store, redis, parts.follower)
     letters = Letters(loaded, store, redis, parts.follower)
-    app = create_app(parts, [jobs_router(jobs), dead_letters_router(letters, loaded)])
+    webhooks = JobWebhooks(jobs.lookup, Messages(redis, Keys()), store, loaded)
+    app = create_app(parts, [jobs_router(jobs), webhooks_router(webhooks), dead_letters_router(letters, loaded)])
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         await parts.follower.reconcile()

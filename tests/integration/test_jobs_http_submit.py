@@ -1,13 +1,10 @@
 """Submitting jobs over HTTP, on a real server and store: what is accepted, what is refused, and what it costs."""
 
-import asyncio
 import gzip
-import hashlib
 import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -15,15 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from redis.asyncio import Redis
 
-from services.gateway.jobs.idempotency import Idempotency
-from services.gateway.tables import Format
 from shared.chunks import decode_chunk
-from shared.jobs import JobSpec, new_job_id
-from shared.keys import Keys
+from shared.jobs import JobSpec
 from shared.records import read_spec
-from shared.scripts import NO_LIMIT, JobQueue, Submitted
+from shared.scripts import JobQueue, Submitted
 from shared.store import Store
-from tests.integration.by_hand import Gateway, HandScorer, a_csv, expected, gateway, ready_store
+from tests.integration.by_hand import Gateway, HandScorer, a_csv, expected, gateway, problem, ready_store
 from tests.valkey import ValkeyServer
 
 
@@ -59,12 +53,6 @@ def in_every_format(rows: int) -> list[tuple[str, bytes]]:
         ("application/vnd.apache.parquet", parquet.getvalue()),
         ("application/vnd.apache.arrow.stream", arrow.getvalue().to_pybytes()),
     ]
-
-
-def problem(answer: Any) -> str:
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["request_id"]
-    return f"{answer.status_code} {answer.json()['type'].rsplit('/', 1)[-1]}"
 
 
 @pytest.mark.parametrize(("content_type", "body"), in_every_format(25))
@@ -218,68 +206,15 @@ async def test_without_a_model_or_redis_the_answer_is_503(valkey: ValkeyServer, 
         await gate.submitted(a_csv(1))
 
 
-# --- Idempotency-Key
-
-
-async def test_a_key_stands_for_one_job(gate: Gateway, hand: HandScorer) -> None:
-    first = await gate.submitted(a_csv(5), Idempotency_Key="k1")
-    again = await gate.submit(a_csv(5), Idempotency_Key="k1")
-    assert (again.status_code, again.headers["location"]) == (202, f"/jobs/{first['id']}")
-    assert again.json() == first
-    await hand.work()
-    finished = await gate.submitted(a_csv(5), Idempotency_Key="k1")
-    assert (finished["id"], finished["state"]) == (first["id"], "completed")
-    assert (await gate.submitted(a_csv(5), Idempotency_Key="k2"))["id"] != first["id"]
-    assert problem(await gate.submit(a_csv(6), Idempotency_Key="k1")) == "422 idempotency-mismatch"
-
-
-async def test_repeats_at_the_same_time_make_one_job(gate: Gateway, store: Store, queue: JobQueue) -> None:
-    answers = await asyncio.gather(*(gate.submitted(a_csv(30), Idempotency_Key="k") for _ in range(8)))
-    assert len({job["id"] for job in answers}) == 1
-    assert len((await gate.client.get("/jobs")).json()["jobs"]) == 1
-    assert await queue.backlog() == 30
-    inputs = [key async for key in store.list("jobs") if "input" in key]
-    assert len(inputs) == 1, "the inputs of those who came second are removed"
-
-
-async def test_a_key_is_free_again_when_its_request_was_refused(gate: Gateway) -> None:
-    assert (await gate.submit(b"length\n1\n", Idempotency_Key="k")).status_code == 422
-    await gate.submitted(a_csv(1), Idempotency_Key="k")
-
-
-async def test_a_repeat_that_is_refused_leaves_the_key_to_the_first(
-    redis_url: str, redis: Redis, keys: Keys, store: Store, tmp_path: Path
-) -> None:
-    """The first request is under way: were its key free, a third one would make a second job."""
-    body, first = a_csv(5), new_job_id()
-    fingerprint = f"{hashlib.sha256(body).hexdigest()} {Format.CSV.name} identity"
-    idempotency = Idempotency(redis, keys, hours=1)
-    await idempotency.reserve("k", fingerprint, first)
-    async with gateway(redis_url, store, tmp_path, gateway_max_backlog_rows=3) as gate:
-        assert problem(await gate.submit(body, Idempotency_Key="k")) == "429 over-quota"
-    assert (await idempotency.reserve("k", fingerprint, new_job_id())).job_id == first
-
-
-async def test_a_repeat_finishes_what_a_killed_gateway_began(
-    gate: Gateway, redis: Redis, keys: Keys, queue: JobQueue
-) -> None:
-    """The spec was written, but Redis never heard of the job."""
-    first = await gate.submitted(a_csv(3), Idempotency_Key="k")
-    await redis.delete(keys.job(first["id"]), keys.jobs, keys.backlog)
-    again = await gate.submitted(a_csv(3), Idempotency_Key="k")
-    assert again["id"] == first["id"]
-    assert await queue.backlog() == 3
-
-
 async def test_a_job_that_somebody_else_was_faster_to_submit_keeps_its_input(
     gate: Gateway, hand: HandScorer, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The janitor, or a repeat of the request, may find the spec before its writer has told Redis."""
     submit = JobQueue.submit
 
-    async def overtaken(self: JobQueue, spec: JobSpec, window: int, limit: int = NO_LIMIT) -> Submitted:
+    async def overtaken(self: JobQueue, spec: JobSpec, window: int, *limits: int) -> Submitted:
         await submit(queue, spec, window)
-        return await submit(self, spec, window, limit)
+        return await submit(self, spec, window, *limits)
 
     monkeypatch.setattr(JobQueue, "submit", overtaken)
     job = await gate.submitted(a_csv(30))

@@ -6,13 +6,15 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
 from services.gateway.errors import describe_statuses
+from services.gateway.jobs.references import REFERENCE
 from services.gateway.settings import GatewaySettings
 from services.gateway.tables import FORMATS, Format
 from shared.jobs import Job
 
 IDEMPOTENCY_KEY = (
-    "Repeat a request with the same key and the same body, and you get the job that the first one made. "
-    "The same key with another body is refused."
+    "Repeat a request with the same key, and you get the job that the first one made. The same key with another body, "
+    'format or query is refused, and so is a repeat while the first request is being answered. `"abc"` and `abc` are '
+    "the same key."
 )
 WAIT = (
     "Long poll: answer when the job has ended, or after so many seconds. With `If-None-Match`, answer as soon as the "
@@ -24,9 +26,14 @@ _ROW = {"$ref": "#/components/schemas/Row"}
 _BODIES: dict[Format, dict[str, Any]] = {
     Format.JSON: {
         "schema": {
-            "type": "object",
-            "required": ["instances"],
-            "properties": {"instances": {"type": "array", "minItems": 1, "items": _ROW}},
+            "oneOf": [
+                {
+                    "type": "object",
+                    "required": ["instances"],
+                    "properties": {"instances": {"type": "array", "minItems": 1, "items": _ROW}},
+                },
+                REFERENCE,
+            ]
         }
     },
     Format.LINES: {"schema": {"type": "string", "description": "One JSON object per line."}},
@@ -56,9 +63,13 @@ def submission(settings: GatewaySettings) -> dict[str, Any]:
         "The body is a table; its format is the `Content-Type`, and `Content-Encoding` may be gzip or zstd. Columns "
         "are matched by name in any order; those that the model does not know are ignored and listed in the job. An "
         "absent or empty value is null. Numbers may be text in CSV only. A bad row costs itself: it ends as an error "
-        "record. All rows are scored by the version in service now, through any number of promotions.\n\n"
+        "record. All rows are scored by the version in service now, or by the one that `version` names, through any "
+        "number of promotions.\n\n"
+        'In place of a table, the JSON document `{"input": "s3://bucket/table.csv.gz"}` says where it lies, below '
+        "prefixes that the operator allows. Its format and compression are those of the name, or `format`.\n\n"
         f"Limits: {settings.gateway_max_job_bytes:,} bytes (also after decompression), "
-        f"{settings.gateway_max_document_bytes:,} of one JSON document, {settings.gateway_max_job_rows:,} rows."
+        f"{settings.gateway_max_document_bytes:,} of one JSON document, {settings.gateway_max_job_rows:,} rows, "
+        f"{settings.gateway_max_open_jobs:,} open jobs."
     )
     accepted = {
         "model": Job,
@@ -66,8 +77,10 @@ def submission(settings: GatewaySettings) -> dict[str, Any]:
         "headers": {"Location": _header("Path of the job.")} | _RETRY,
     }
     refusals = describe_statuses(
-        *("malformed-request", "malformed-body", "payload-too-large", "too-many-rows", "unsupported-media-type"),
-        *("missing-column", "invalid-body", "empty-table", "idempotency-mismatch", "over-quota"),
+        *("malformed-request", "malformed-body", "input-not-allowed", "version-not-found", "body-timeout"),
+        *("idempotency-in-progress", "payload-too-large", "too-many-rows", "unsupported-media-type"),
+        *("missing-column", "invalid-body", "invalid-parameter", "empty-table", "idempotency-mismatch"),
+        *("version-unusable", "input-unreadable", "over-quota", "too-many-jobs"),
         *("no-model", "redis-unavailable", "store-unavailable", "overloaded"),
     )
     return {

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from services.gateway.jobs import documents
 from services.gateway.jobs.idempotency import check_key
+from services.gateway.jobs.options import JobOptions
 from services.gateway.jobs.progress import etag, events, matches, progress_headers
 from services.gateway.jobs.reading import JobId, reading_router
 from services.gateway.jobs.service import Jobs
@@ -25,9 +26,10 @@ def jobs_router(jobs: Jobs) -> APIRouter:
     @router.post("", **documents.submission(jobs.settings))
     async def submit(
         request: Request,
+        options: Annotated[JobOptions, Query()],
         idempotency_key: Annotated[str | None, Header(description=documents.IDEMPOTENCY_KEY)] = None,
     ) -> Response:
-        status = await jobs.submission.submit(_upload(request, idempotency_key))
+        status = await jobs.submission.submit(_upload(request, idempotency_key, options))
         location = {"Location": f"/jobs/{status.id}"}
         return JSONResponse(Job.of(status).to_response(), 202, location | progress_headers(status))
 
@@ -71,7 +73,7 @@ def jobs_router(jobs: Jobs) -> APIRouter:
     return router
 
 
-def _upload(request: Request, key: str | None) -> Upload:
+def _upload(request: Request, key: str | None, options: JobOptions) -> Upload:
     headers = request.headers
     content_type = headers.get("content-type", "")
     kind = format_of(content_type)
@@ -90,4 +92,5 @@ def _upload(request: Request, key: str | None) -> Upload:
         length=int(length) if length else None,
         idempotency_key=None if key is None else check_key(key),
         request_id=request.state.request_id,
+        options=options,
     )

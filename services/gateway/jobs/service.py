@@ -9,6 +9,7 @@ from services.gateway.jobs.idempotency import Idempotency
 from services.gateway.jobs.lookup import Lookup
 from services.gateway.jobs.results import Results
 from services.gateway.jobs.submit import Submission
+from services.gateway.jobs.versions import Versions
 from services.gateway.settings import GatewaySettings
 from shared.follower import ModelFollower
 from shared.jobs import JobStatus
@@ -40,7 +41,12 @@ class Jobs:
         self.settings = settings
         self.lookup = Lookup(self._queue, store, settings.job_retention, stopping)
         self.submission = Submission(
-            settings, store, self._queue, follower, fleet=Fleet(redis, keys), idempotency=idempotency
+            settings,
+            store,
+            self._queue,
+            versions=Versions(follower, store, settings.model_name),
+            fleet=Fleet(redis, keys),
+            idempotency=idempotency,
         )
         self.results = Results(self._queue, store)
 

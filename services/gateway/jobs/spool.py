@@ -6,6 +6,7 @@ The files have no name, so that nothing is left behind whatever happens to the p
 import asyncio
 import gzip
 import hashlib
+import os
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -35,8 +36,17 @@ def path_of(file: BinaryIO) -> Path:
     return Path(f"/dev/fd/{file.fileno()}")
 
 
-async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int) -> str:
-    """Write a body to a file, off the event loop, and return its sha256. Refused as soon as it passes `limit`."""
+def size_of(file: BinaryIO) -> int:
+    file.flush()
+    return os.fstat(file.fileno()).st_size
+
+
+async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int, seconds: float) -> str:
+    """Write a body to a file, off the event loop, and return its sha256.
+
+    Raises:
+        Problem: it passes `limit`, or nothing of it arrived for so many seconds.
+    """
     digest = hashlib.sha256()
     size, piece = 0, bytearray()
 
@@ -44,7 +54,7 @@ async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int) -> s
         digest.update(data)
         file.write(data)
 
-    async for data in stream:
+    async for data in _steady(stream, seconds):
         size += len(data)
         if size > limit:
             raise too_large(limit)
@@ -54,6 +64,20 @@ async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int) -> s
             piece.clear()
     await asyncio.to_thread(write, bytes(piece))
     return digest.hexdigest()
+
+
+async def _steady(stream: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """Yield what a stream does, as long as it does: one that stands still would keep its place for ever."""
+    pieces = aiter(stream)
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                data = await anext(pieces, None)
+        except TimeoutError:
+            raise Problem("body-timeout", f"nothing of the body arrived for {seconds:g} s") from None
+        if data is None:
+            return
+        yield data
 
 
 def too_large(limit: int) -> Problem:

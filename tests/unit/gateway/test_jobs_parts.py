@@ -1,5 +1,6 @@
 """The parts of a submission that need no server: chunks, spooled bodies, tags."""
 
+import asyncio
 import gzip
 import os
 from collections.abc import AsyncIterator
@@ -71,7 +72,7 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
 
 async def test_a_body_is_spooled_and_leaves_no_file(tmp_path: Path) -> None:
     with spool_file(tmp_path) as file:
-        digest = await receive(pieces(b"a" * 700_000, b"", b"b" * 700_000, b"c"), file, 1_400_001)
+        digest = await receive(pieces(b"a" * 700_000, b"", b"b" * 700_000, b"c"), file, 1_400_001, 60)
         assert path_of(file).read_bytes() == b"a" * 700_000 + b"b" * 700_000 + b"c"
         assert digest == sha256(path_of(file).read_bytes()).hexdigest()
         assert os.listdir(tmp_path) == []
@@ -79,7 +80,16 @@ async def test_a_body_is_spooled_and_leaves_no_file(tmp_path: Path) -> None:
 
 async def test_a_body_over_the_limit_is_refused_on_the_way(tmp_path: Path) -> None:
     with spool_file(tmp_path) as file, pytest.raises(Problem, match="10 bytes"):
-        await receive(pieces(b"a" * 6, b"a" * 6), file, 10)
+        await receive(pieces(b"a" * 6, b"a" * 6), file, 10, 60)
+
+
+async def test_a_body_that_stands_still_is_refused(tmp_path: Path) -> None:
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.Event().wait()
+
+    with spool_file(tmp_path) as file, pytest.raises(Problem, match="nothing of the body arrived"):
+        await receive(stalls(), file, 10, 0.01)
 
 
 @pytest.mark.parametrize("level", [1, 9])
