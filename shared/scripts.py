@@ -85,12 +85,17 @@ class JobQueue:
         fields = _flat(JobStatus.submitted(spec).to_hash())
         return cast(Submitted, await self.run("submit", spec.id, spec.id, _created(spec.id), *limits, *fields))
 
-    async def restore(self, status: JobStatus, parts: Sequence[Part] = ()) -> bool:
-        """Bring an ended job back that Redis does not know, and its dead letters; False when it does."""
+    async def restore(self, status: JobStatus, parts: Sequence[Part] = (), *, untold: bool = False) -> bool:
+        """Bring an ended job back that Redis does not know, and its dead letters; False when it does.
+
+        Args:
+            untold: its webhook has not heard of the end.
+        """
         created = _created(status.id)
         ended = _milliseconds(status.finished_at or utc_now())
+        heard = job_message(status) if untold else ""
         dead = [text for part in parts for letter in part.dead_letters for text in _buried(letter)]
-        known = (created, ended, _seconds(ENDED_KEPT), len(dead) // 3, *dead)
+        known = (created, ended, _seconds(ENDED_KEPT), heard, len(dead) // 3, *dead)
         return bool(await self.run("restore", status.id, status.id, *known, *_flat(status.to_hash())))
 
     async def begin(self, held: Held) -> Begun:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from services.gateway.admin import Admin
 from services.gateway.app import Parts, create_app
 from services.gateway.dead_letters import Letters, dead_letters_router
-from services.gateway.jobs import Jobs, jobs_router
+from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
 from services.gateway.models import Catalogue
 from services.gateway.predict import Predictor
 from services.gateway.publish import publisher
@@ -30,6 +30,7 @@ from shared.settings import SettingsInvalid
 from shared.store import Store
 from shared.tasks import end
 from shared.telemetry import configure_logging, get_logger
+from shared.webhooks.messages import Messages
 
 LAST_EVENTS_SECONDS = 2.0  # to send the last telemetry, and
 GOODBYE_SECONDS = 1.0  # to say goodbye to Redis; with the drain it stays below 20 s
@@ -71,7 +72,9 @@ async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
     parts = build(settings, redis, store, replica)
     jobs = Jobs(settings, store, redis, parts.follower, lambda: parts.watch.stopping)
     letters = Letters(settings, store, redis, parts.follower)
-    app = create_app(parts, [jobs_router(jobs), dead_letters_router(letters, settings)])
+    webhooks = JobWebhooks(jobs.lookup, Messages(redis, Keys(settings.tenant)), store, settings)
+    routers = [jobs_router(jobs), webhooks_router(webhooks), dead_letters_router(letters, settings)]
+    app = create_app(parts, routers)
     server = uvicorn.Server(_server_config(app, settings))
     async with _announced(replica, redis), asyncio.TaskGroup() as tasks:
         background = [

@@ -54,6 +54,9 @@ KINDS: Mapping[str, Kind] = {
         "There is no such dead letter",
         "It was dropped or redriven, it made room for newer ones, or it never was. `GET /dead-letters` lists them.",
     ),
+    "webhook-not-found": Kind(
+        404, "The job has no webhook", "Submit a job with `?webhook=<url>` to have its end told to that URL."
+    ),
     "method-not-allowed": Kind(
         405, "The resource does not support this method", "The `Allow` header names those it does."
     ),

@@ -59,7 +59,7 @@ class Streams:
     async def flow(self, now: float) -> Flow:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.get(self._keys.backlog)
-            pipe.xlen(self._keys.dead_letters)
+            pipe.zcard(self._keys.dead_letters)
             for kind in self._groups:
                 pipe.xlen(self._keys.stream(kind))
             backlog, dead, *lengths = await pipe.execute()

@@ -16,6 +16,7 @@ from shared.records import read_record, read_spec, remove_job
 from shared.scripts import JobQueue
 from shared.store import ObjectNotFound, Store
 from shared.telemetry import get_logger
+from shared.webhooks.outcomes import is_untold
 
 AT_ONCE = 8  # reads of the store
 UPLOAD = timedelta(days=2)
@@ -81,7 +82,8 @@ class Restorer:
             log.error("cannot read the record of a job", job_id=job_id, error=str(invalid))
             return
         if record is not None:
-            restored = await self._queue.restore(record.status, record.parts)
+            untold = await is_untold(self._store, record.status)
+            restored = await self._queue.restore(record.status, record.parts, untold=untold)
         else:
             restored = await self._queue.submit(spec, self._fleet.window) == "ok"
         if restored:

@@ -73,6 +73,14 @@ local function share(window)
   return math.max(1, math.floor(window * weight() / heaviest))
 end
 
+-- Have the job's webhook told of its end, unless that is under way or done.
+local function tell(id, ms, body)
+  local url = redis.call('HGET', job, 'webhook')
+  if not url or redis.call('EXISTS', webhook) == 1 then return end
+  redis.call('HSET', webhook, 'url', url, 'body', body, 'state', 'due')
+  redis.call('ZADD', webhooks_due, ms, id)
+end
+
 -- The end of the job is in the store: `ms` is when it ended, `keep` the seconds that its hash and its parts are kept,
 -- `body` what its webhook shall hear.
 local function settle(id, ms, keep_job, keep_parts, body)
@@ -81,11 +89,7 @@ local function settle(id, ms, keep_job, keep_parts, body)
   redis.call('ZADD', unswept_jobs, ms, id)
   redis.call('EXPIRE', job, keep_job)
   redis.call('EXPIRE', parts, keep_parts)
-  local url = redis.call('HGET', job, 'webhook')
-  if url and redis.call('EXISTS', webhook) == 0 then
-    redis.call('HSET', webhook, 'url', url, 'body', body, 'state', 'due')
-    redis.call('ZADD', webhooks_due, ms, id)
-  end
+  tell(id, ms, body)
 end
 
 -- Put chunks into the stream until the job has its share of `window` there; returns how many were added.

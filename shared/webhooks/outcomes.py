@@ -1,9 +1,9 @@
 """What the store knows of the messages about jobs: losing Redis neither loses one nor sends all of them anew."""
 
-from shared.jobs import JobStatus, job_message, job_time
+from shared.jobs import JobStatus, job_time
 from shared.keys import job_path
 from shared.store import ObjectNotFound, Store
-from shared.webhooks.messages import Messages, Webhook
+from shared.webhooks.messages import Webhook
 
 OUTCOME = "webhook.json"
 
@@ -23,11 +23,9 @@ async def read_outcome(store: Store, job_id: str) -> Webhook | None:
         return None
 
 
-async def enqueue_untold(messages: Messages, store: Store, status: JobStatus) -> bool:
-    """Have the end of a job told that Redis forgot, unless it was told, or given up, before. Safe to repeat."""
-    if status.webhook is None or await store.exists(job_path(status.id, OUTCOME)):
-        return False
-    return await messages.enqueue(status.id, status.webhook, job_message(status))
+async def is_untold(store: Store, status: JobStatus) -> bool:
+    """Whether a job that has ended has a webhook that neither heard of it nor was given up."""
+    return status.webhook is not None and not await store.exists(job_path(status.id, OUTCOME))
 
 
 async def forget_outcome(store: Store, job_id: str) -> None:

@@ -2,5 +2,7 @@
 
 from services.gateway.jobs.routes import jobs_router
 from services.gateway.jobs.service import Jobs
+from services.gateway.jobs.webhook_routes import webhooks_router
+from services.gateway.jobs.webhooks import JobWebhooks
 
-__all__ = ["Jobs", "jobs_router"]
+__all__ = ["JobWebhooks", "Jobs", "jobs_router", "webhooks_router"]
