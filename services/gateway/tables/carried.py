@@ -39,8 +39,14 @@ def of_batch(names: Sequence[str], batch: Any) -> Any:
     if sum(_text_bytes(column) for column in columns) > MAX_CARRIED_BYTES:
         detail = f"{MAX_CARRIED_BYTES >> 20} MB in {batch.num_rows:,} rows"
         raise TableTooLarge(f"columns that pass through take more than {detail}")
-    arrays = [column.cast(carried_type(column.type), safe=False) for column in columns]
-    return pa.record_batch(arrays, names=list(names))
+    return pa.record_batch([_own(column) for column in columns], names=list(names))
+
+
+def _own(column: Any) -> Any:
+    """Return a column in the type in which it is carried."""
+    if isinstance(column.type, pa.UuidType):
+        return pa.array([None if uuid is None else str(uuid) for uuid in column.to_pylist()], pa.string())
+    return column.cast(carried_type(column.type), safe=False)
 
 
 def _text_bytes(column: Any) -> int:
@@ -62,7 +68,7 @@ def carried_type(found: Any) -> Any:
     """Return the type in which a column is carried; None if it is not."""
     if pa.types.is_dictionary(found):
         return carried_type(found.value_type)
-    if _is_text(found):
+    if _is_text(found) or isinstance(found, pa.UuidType):
         return pa.string()
     if pa.types.is_float16(found):
         return pa.float32()
@@ -75,7 +81,7 @@ def _is_text(found: Any) -> bool:
 
 def _is_plain(found: Any) -> bool:
     kinds = (pa.types.is_null, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-    times = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp, pa.types.is_duration)
+    times = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
     return any(is_kind(found) for is_kind in (*kinds, *times))
 
 

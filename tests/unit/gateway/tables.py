@@ -48,20 +48,34 @@ class Read:
     x: NDArray[np.float64]
     errors: Sequence[tuple[int, FieldError]]
     ignored: Sequence[str]
+    carried: Any
+    """Table of what passed through, or None."""
 
     def codes(self) -> dict[int, str]:
         return {row: error.code for row, error in self.errors}
 
 
-def read(kind: Format, body: bytes, *, by_rows: bool = False, signature: Signature | None = None) -> Read:
-    table = open_table(kind, io.BytesIO(body), signature or a_signature(), LIMITS, by_rows=by_rows)
-    start, parts, errors = 0, [], []
+def read(
+    kind: Format,
+    body: bytes,
+    passthrough: Sequence[str] = (),
+    *,
+    by_rows: bool = False,
+    signature: Signature | None = None,
+    limits: TableLimits = LIMITS,
+) -> Read:
+    table = open_table(kind, io.BytesIO(body), signature or a_signature(), limits, passthrough, by_rows=by_rows)
+    start, parts, errors, carried = 0, [], [], []
     for block in table.blocks():
+        if passthrough:
+            assert block.carried.num_rows == len(block.x)
+            carried.append(block.carried)
         errors += [(start + row, error) for row, error in block.errors]
         parts.append(block.x)
         start += len(block.x)
     x = np.concatenate(parts) if parts else np.empty((0, 4))
-    return Read(x, errors, list(table.ignored_columns))
+    # of one schema, or else this raises
+    return Read(x, errors, list(table.ignored_columns), pa.Table.from_batches(carried) if carried else None)
 
 
 def csv_of(*lines: str) -> bytes:
