@@ -67,7 +67,8 @@ def create_app(parts: Parts, further: Sequence[APIRouter] = ()) -> FastAPI:
         title="Tasador", summary="Predictions from the model in service.", version=_version(), redirect_slashes=False
     )
     keep_offline(app)
-    app.add_middleware(Edge, tally=parts.tally, max_requests=parts.settings.gateway_max_requests)
+    limits = {"max_requests": parts.settings.gateway_max_requests, "max_waiting": parts.settings.gateway_max_waiting}
+    app.add_middleware(Edge, tally=parts.tally, **limits)
     register_handlers(app)
     registry = metrics.registry(metrics.GatewayCollector(parts.tally, parts.follower, parts.logger, parts.watch))
     for router in (

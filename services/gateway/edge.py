@@ -32,10 +32,11 @@ class Edge:
     It puts `request_id` into the request's state and on the answer. `log.error` has the cause of a 500; the answer not.
     """
 
-    def __init__(self, app: ASGIApp, tally: Tally, max_requests: int) -> None:
+    def __init__(self, app: ASGIApp, tally: Tally, max_requests: int, max_waiting: int) -> None:
         self._app = app
         self._tally = tally
         self._max_requests = max_requests
+        self._max_waiting = max_waiting
         self._new_id = request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,20 +45,21 @@ class Edge:
             return
         answer = _Answer(_given_id(scope) or self._new_id(), send)
         scope.setdefault("state", {})["request_id"] = answer.request_id
-        started = time.perf_counter()
+        started, waits = time.perf_counter(), _waits(scope)
         self._tally.in_flight += 1
+        self._tally.waiting += waits
         try:
-            await self._answer(scope, receive, answer)
+            await self._answer(scope, receive, answer, waits)
         finally:
             self._tally.in_flight -= 1
+            self._tally.waiting -= waits
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._tally.request(_route(scope), method, answer.status, time.perf_counter() - started)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        if self._tally.in_flight > self._max_requests and not scope["path"].startswith(ALWAYS_ADMITTED):
-            await answer.problem(
-                unavailable("overloaded", f"{self._max_requests} requests are in flight", retry_after=1)
-            )
+    async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer", waits: bool) -> None:
+        refused = None if scope["path"].startswith(ALWAYS_ADMITTED) else self._refused(waits)
+        if refused is not None:
+            await answer.problem(refused)
             return
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
             try:
@@ -67,6 +69,15 @@ class Edge:
                     raise  # uvicorn logs it and cuts the connection: half an answer must not pass for a whole one
                 log.exception("request failed", method=scope["method"], path=scope["path"])
                 await answer.problem(Problem("internal-error", "the request could not be answered"))
+
+    def _refused(self, waits: bool) -> Problem | None:
+        """Those that only wait have places of their own: however many there are, predictions are answered."""
+        tally = self._tally
+        if waits and tally.waiting > self._max_waiting:
+            return unavailable("overloaded", f"{self._max_waiting} requests wait for something", retry_after=5)
+        if not waits and tally.in_flight - tally.waiting > self._max_requests:
+            return unavailable("overloaded", f"{self._max_requests} requests are in flight", retry_after=1)
+        return None
 
 
 class _Answer:
@@ -99,6 +110,12 @@ def _given_id(scope: Scope) -> str | None:
             given: bytes = value
             return given.decode()
     return None
+
+
+def _waits(scope: Scope) -> bool:
+    """Whether a request waits for something rather than works: a long poll, or a stream of events."""
+    path: str = scope["path"]
+    return path.endswith("/events") or b"wait=" in scope["query_string"]
 
 
 def _route(scope: Scope) -> str:

@@ -78,6 +78,9 @@ class GatewayCollector(Collector):
             seconds.add_metric([route], *_buckets(durations))
         yield seconds
         yield GaugeMetricFamily(f"{PREFIX}_requests_in_flight", "Requests being answered.", self._tally.in_flight)
+        yield GaugeMetricFamily(
+            f"{PREFIX}_requests_waiting", "Of those, long polls and event streams.", self._tally.waiting
+        )
 
     def _predictions(self) -> Iterator[Metric]:
         rows = CounterMetricFamily(f"{PREFIX}_predictions", "Rows answered with a value.", labels=["mode", "version"])

@@ -75,6 +75,8 @@ class Tally:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self.in_flight = 0
+        self.waiting = 0
+        """Of those in flight, long polls and event streams."""
         self.requests: Counter[tuple[str, str, int]] = Counter()
         """By route, method and status."""
         self.request_seconds: defaultdict[str, Durations] = defaultdict(Durations)

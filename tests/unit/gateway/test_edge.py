@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.edge import Edge
 from services.gateway.tally import Tally
+from tests.waiting import eventually
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,9 +23,18 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await response(scope, receive, send)
 
 
-def a_client(app: ASGIApp, tally: Tally | None = None, max_requests: int = 10) -> httpx.AsyncClient:
-    edge = Edge(app, tally or Tally(), max_requests)
+def a_client(
+    app: ASGIApp, tally: Tally | None = None, max_requests: int = 10, max_waiting: int = 10
+) -> httpx.AsyncClient:
+    edge = Edge(app, tally or Tally(), max_requests, max_waiting)
     return httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://gateway")
+
+
+def counts(state: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def answer() -> bool:
+        return state()
+
+    return answer
 
 
 async def test_a_sane_request_id_is_taken_and_answered() -> None:
@@ -75,6 +86,29 @@ async def test_requests_beyond_the_limit_are_refused_but_health_is_answered() ->
         release.set()
         assert (await waiting).status_code == 200
         assert (await client.get("/")).status_code == 200
+
+
+async def test_those_that_only_wait_never_take_the_places_of_predictions() -> None:
+    release = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/predict":
+            await release.wait()
+        await echo(scope, receive, send)
+
+    tally = Tally()
+    async with a_client(slow, tally, max_requests=1, max_waiting=2) as client:
+        waiting = [asyncio.create_task(client.get(url)) for url in ("/jobs/1?wait=30", "/jobs/1/events")]
+        await eventually(counts(lambda: tally.waiting == 2))
+        assert (await client.post("/predict")).status_code == 200
+        refused = await client.get("/jobs/2?wait=30")
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/overloaded")
+        working = asyncio.create_task(client.get("/jobs"))
+        await eventually(counts(lambda: tally.in_flight == 3))
+        assert (await client.post("/predict")).status_code == 503
+        release.set()
+        assert {(await task).status_code for task in (*waiting, working)} == {200}
+    assert (tally.in_flight, tally.waiting) == (0, 0)
 
 
 async def test_methods_and_paths_cannot_fill_the_metrics() -> None:

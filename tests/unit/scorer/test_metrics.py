@@ -1,3 +1,6 @@
+import time
+
+import pytest
 from prometheus_client import CollectorRegistry
 
 from services.scorer.metrics import Metrics
@@ -7,8 +10,17 @@ def test_a_scorer_tells_what_it_holds_and_how_fast_it_was() -> None:
     metrics = Metrics(CollectorRegistry())
     with metrics.holding():
         metrics.committed(1000, 10, 0, engine=0.1, took=0.2)
-        assert metrics.speed() == {"in_flight": 1, "rows_per_second": 100.0}
+        assert metrics.speed() == {"in_flight": 1, "rows_per_second": 100.0, "capacity": 5000.0}
     assert metrics.speed()["in_flight"] == 0
+
+
+def test_an_idle_scorer_still_tells_how_fast_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics(CollectorRegistry())
+    assert metrics.speed()["capacity"] == 0
+    metrics.committed(1000, 10, 0, engine=0.1, took=0.2)
+    later = time.monotonic() + 3600
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert metrics.speed() == {"in_flight": 0, "rows_per_second": 0.0, "capacity": 5000.0}
 
 
 def test_rows_are_counted_by_how_they_ended() -> None:
