@@ -10,9 +10,9 @@ VENV := .venv/bin/python
 PARALLEL := -n 2 --dist loadfile
 INSTALL := @PYTHON="$(PYTHON)" sh requirements/install.sh
 LOCK := $(VENV) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
-SERVICE_LOCKS := gateway scorer trainer monitor stack
+DERIVED_LOCKS := gateway scorer trainer monitor stack bench
 
-.PHONY: help up down dev train test coverage check bench lock clean stack-venv dev-venv
+.PHONY: help up down dev train test coverage check bench lock clean stack-venv dev-venv bench-venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -41,11 +41,11 @@ check: dev-venv ## lint, format, types, import contracts: what CI checks
 	@$(VENV) -m mypy
 	@.venv/bin/lint-imports
 
-bench: dev-venv ## measure, and print the tables
+bench: bench-venv ## measure, and print the tables
 	@$(VENV) -m benchmarks $(ARGS)
 
 lock: dev-venv ## recompile requirements/*.txt from pyproject.toml
-	@for extra in dev $(SERVICE_LOCKS); do \
+	@for extra in dev $(DERIVED_LOCKS); do \
 		echo "requirements/$$extra.txt"; \
 		constraint=; [ $$extra = dev ] || constraint="-c requirements/dev.txt"; \
 		$(LOCK) --extra $$extra $$constraint pyproject.toml -o requirements/$$extra.txt || exit 1; \
@@ -63,3 +63,6 @@ stack-venv:
 
 dev-venv:
 	$(INSTALL) dev
+
+bench-venv:
+	$(INSTALL) bench

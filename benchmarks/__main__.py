@@ -5,35 +5,60 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.jobs.sections import SECTIONS as JOBS
 from benchmarks.sections import SECTIONS
 from tests.e2e.stack import LocalStack
+
+ROWS = 1_000_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all when none is named")
-    chosen = parser.parse_args().sections or list(SECTIONS)
-    unknown = sorted(set(chosen) - set(SECTIONS))
+    parser.add_argument(
+        "sections", nargs="*", help=f"{', '.join(SECTIONS)} (when none is named), and, for minutes, {', '.join(JOBS)}"
+    )
+    parser.add_argument("--rows", type=int, default=ROWS, help="size of the jobs of the long ones (%(default)s)")
+    parser.add_argument("--directory", type=Path, help="disk for files and stacks; a temporary one by default")
+    chosen = parser.parse_args()
+    names = chosen.sections or list(SECTIONS)
+    unknown = sorted(set(names) - {*SECTIONS, *JOBS})
     if unknown:
-        parser.error(f"no section {', '.join(unknown)}: choose from {', '.join(SECTIONS)}")
+        parser.error(f"no section {', '.join(unknown)}: choose from {', '.join((*SECTIONS, *JOBS))}")
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="tasador-bench-") as directory:
-        stack = LocalStack(Path(directory))
-        try:
-            start = time.perf_counter()
-            stack.start()
-            load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-            console.print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {load}")
-            console.print(f"first start, training included: {time.perf_counter() - start:.1f} s to ready\n")
-            for name in chosen:
-                console.print(SECTIONS[name](stack))
-            stack.stop()
-        finally:
-            stack.kill()
+    console.print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {_load()}\n")
+    with tempfile.TemporaryDirectory(prefix="tasador-bench-", dir=chosen.directory) as directory:
+        _short(console, Path(directory) / "stack", [name for name in names if name in SECTIONS])
+        for name in names:
+            if name in JOBS:
+                (Path(directory) / name).mkdir()
+                for table in JOBS[name](Path(directory) / name, chosen.rows):
+                    console.print(table)
+                    console.print(f"load average {_load()}\n")
+
+
+def _short(console: Console, directory: Path, names: Sequence[str]) -> None:
+    """Run the sections that share a stack."""
+    if not names:
+        return
+    stack = LocalStack(directory)
+    try:
+        start = time.perf_counter()
+        stack.start()
+        console.print(f"first start, training included: {time.perf_counter() - start:.1f} s to ready\n")
+        for name in names:
+            console.print(SECTIONS[name](stack))
+        stack.stop()
+    finally:
+        stack.kill()
+
+
+def _load() -> str:
+    return ", ".join(f"{value:.1f}" for value in os.getloadavg())
 
 
 if __name__ == "__main__":

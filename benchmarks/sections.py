@@ -11,10 +11,11 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import pandas as pd
 from rich.table import Table
 
+from benchmarks.example import rows
 from benchmarks.load import latencies, requests
+from benchmarks.tables import a_table
 from services.trainer.registry import tracking
 from shared.onnx_engine import OnnxRuntimeEngine
 from shared.settings import ROOT
@@ -23,14 +24,6 @@ from tests.e2e.stack import LocalStack, free_ports
 ROUNDS = 5
 SECONDS = 1.0
 JOB_ROWS = 200_000
-
-
-def rows(count: int, seed: int = 0) -> pd.DataFrame:
-    """Rows of the example data with noise: varying rows, as branches and caches matter."""
-    data = pd.read_csv(ROOT / "data" / "boston.csv").drop(columns="MEDV").astype(float)
-    rng = np.random.default_rng(seed)
-    picked = data.iloc[rng.integers(0, len(data), count)].reset_index(drop=True)
-    return (picked * (1 + 0.02 * rng.standard_normal(picked.shape))).round(5)
 
 
 def single(stack: LocalStack) -> Table:
@@ -42,7 +35,7 @@ def single(stack: LocalStack) -> Table:
         for _ in range(ROUNDS + 1):
             for name, url in servers.items():
                 taken[name].append(latencies(url, requests(url, "/predict", bodies), SECONDS))
-    table = _table("single row over HTTP, concurrency 1", "server", "p50 ms", "p99 ms", "p50 min-max", "requests/s")
+    table = a_table("single row over HTTP, concurrency 1", "server", "p50 ms", "p99 ms", "p50 min-max", "requests/s")
     for name, rounds in taken.items():
         measured = rounds[1:]  # the first warms up
         medians = [statistics.median(found) * 1e3 for found in measured]
@@ -63,7 +56,7 @@ def engine(stack: LocalStack) -> Table:
     frame = rows(10_000)
     x = np.ascontiguousarray(frame.to_numpy())
     estimator = type(pipeline[-1]).__name__
-    table = _table(f"engine beside scikit-learn ({estimator})", "engine", "1 row µs", "10,000 rows ms")
+    table = a_table(f"engine beside scikit-learn ({estimator})", "engine", "1 row µs", "10,000 rows ms")
     for name, one, bulk in (
         ("scikit-learn", lambda i: pipeline.predict(frame.iloc[i : i + 1]), lambda: pipeline.predict(frame)),
         ("onnxruntime", lambda i: runner.run(x[i : i + 1]), lambda: runner.run(x)),
@@ -75,7 +68,7 @@ def engine(stack: LocalStack) -> Table:
 
 def batch(stack: LocalStack) -> Table:
     """`/predict/batch`, and a job from CSV on disk to results on disk with two scorers."""
-    table = _table("many rows", "what", "rows", "seconds", "rows/s")
+    table = a_table("many rows", "what", "rows", "seconds", "rows/s")
     body = {"instances": rows(1000).to_dict("records")}
     with httpx.Client(base_url=stack.described["gateway_url"], timeout=60) as http:
         seconds = _median_time([lambda: http.post("/predict/batch", json=body).raise_for_status()] * 20)
@@ -103,13 +96,6 @@ def _median_time(calls: list[Callable[[], object]]) -> float:
         call()
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right")
-    return table
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings .venv in step with a lock: requirements/install.sh stack|dev
+# Brings .venv in step with a lock: requirements/install.sh stack|dev|bench
 #
 # Says nothing and takes milliseconds when it already is. The stamp holds a checksum of everything the
 # environment was made from, its own place included, because an editable install remembers where it is.
@@ -83,7 +83,6 @@ install_lock
 install_project
 stamp_of "$extra" >"$venv/$extra.stamp"
 rm -f "$incomplete"
-# The developers' lock holds everything that the stack's does.
-if [ "$extra" = dev ]; then
-    stamp_of stack >"$venv/stack.stamp"
-fi
+# Each lock holds everything that the one before it does: stack, dev, bench.
+case $extra in dev | bench) stamp_of stack >"$venv/stack.stamp" ;; esac
+case $extra in bench) stamp_of dev >"$venv/dev.stamp" ;; esac

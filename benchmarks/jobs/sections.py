@@ -1,0 +1,207 @@
+"""The measurements of jobs. Each starts stacks of its own; figures that are compared come from one run, in turns."""
+
+import pickle
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from rich.table import Table
+
+from benchmarks.jobs import bare
+from benchmarks.jobs.celery_run import celery
+from benchmarks.jobs.files import matrix, write_csv, write_parquet
+from benchmarks.tables import a_table
+from services.trainer.registry import tracking
+from shared.settings import ROOT
+from tests.e2e.stack import LocalStack
+
+ROUNDS = 3
+SCORERS = 2
+MODELS = ("random_forest", "ridge")
+SLOW_ROWS = 100_000  # of the rivals, which take minutes for a million; what is compared is rows/s
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds of a job: until it is accepted, until it is scored, until its results are on disk."""
+
+    accepted: float
+    scored: float
+    saved: float
+
+    @property
+    def total(self) -> float:
+        return self.accepted + self.scored + self.saved
+
+
+def jobs(directory: Path, count: int) -> Iterator[Table]:
+    """A job from a file to a file, beside the engine alone, scikit-learn alone, and Celery."""
+    files = [write_csv(directory / "rows.csv", count), write_parquet(directory / "rows.parquet", count)]
+    np.save(directory / "rows.npy", matrix(count))
+    for model in MODELS:
+        with a_stack(directory / model, model) as stack:
+            onnx, pipeline = _artifact(stack, directory / model)
+            found: dict[str, list[float]] = {}
+            phases: dict[str, list[Taken]] = {}
+            for number in range(ROUNDS):
+                limit = bare.seconds(onnx, directory / "rows.npy", SCORERS)
+                found.setdefault(f"engine alone, {SCORERS} processes", []).append(count / limit)
+                for file in files:
+                    taken = run_job(stack, file, directory / f"results{file.suffix}")
+                    name = f"job, {file.suffix[1:]} to {file.suffix[1:]}"
+                    found.setdefault(name, []).append(count / taken.total)
+                    phases.setdefault(name, []).append(taken)
+                if number == 0:
+                    found["scikit-learn alone, 1 process"] = [_scikit(pipeline, directory / "rows.npy")]
+        with celery(directory, pipeline) as score:
+            score(files[0], directory / "celery.csv", 10_000)  # warms up
+            rows = min(count, SLOW_ROWS)
+            rate = rows / score(files[0], directory / "celery.csv", rows)
+        found[f"Celery, Redis and scikit-learn, 2 workers ({rows:,} rows)"] = [rate]
+        yield _compared(model, count, found, phases)
+
+
+def memory(directory: Path, count: int) -> Iterator[Table]:
+    """The most memory that each process ever took, after jobs of growing size."""
+    table = a_table("memory, random forest", "rows", "seconds", "rows/s", "gateway MB", "scorers MB", "store MB")
+    with a_stack(directory, MODELS[0]) as stack:
+        for rows in (count // 10, count, 10 * count):
+            file = write_csv(directory / "rows.csv", rows)
+            taken = run_job(stack, file, directory / "results.csv").total
+            peaks = {name: _peak(pid) for name, pid in stack.pids().items()}
+            scorers = ", ".join(f"{mb:.0f}" for name, mb in peaks.items() if name.startswith("scorer"))
+            file.unlink()
+            store = sum(path.stat().st_size for path in (stack.state_dir / "store" / "jobs").rglob("*")) / 1e6
+            table.add_row(
+                f"{rows:,}", f"{taken:.1f}", f"{rows / taken:,.0f}", f"{peaks['gateway']:.0f}", scorers, f"{store:,.0f}"
+            )
+    yield table
+
+
+def scorers(directory: Path, count: int) -> Iterator[Table]:
+    """The same job with more and more scorers."""
+    table = a_table("scorers, random forest, CSV to CSV", "scorers", "seconds", "of which scoring", "rows/s")
+    file = write_csv(directory / "rows.csv", count)
+    for number in (1, 2, 4, 8):
+        with a_stack(directory / str(number), MODELS[0], scorers=number) as stack:
+            taken = [run_job(stack, file, directory / "results.csv") for _ in range(ROUNDS)]
+        total, scored = (statistics.median(t) for t in ([t.total for t in taken], [t.scored for t in taken]))
+        table.add_row(str(number), f"{total:.2f}", f"{scored:.2f}", f"{count / total:,.0f}")
+    yield table
+
+
+def concurrent(directory: Path, count: int) -> Iterator[Table]:
+    """The same rows in one job, in ten, and in a hundred at once."""
+    table = a_table(
+        "jobs at once, random forest, CSV to CSV", "jobs", "rows each", "seconds", "rows/s", "slowest job s"
+    )
+    with a_stack(directory, MODELS[0]) as stack:
+        for number in (1, 10, 100):
+            file = write_csv(directory / "rows.csv", count // number)
+
+            def one(i: int, file: Path = file) -> float:
+                return run_job(stack, file, directory / f"results-{i}.csv").total
+
+            start = time.perf_counter()
+            with ThreadPoolExecutor(min(number, 25)) as clients:
+                slowest = max(clients.map(one, range(number)))
+            taken = time.perf_counter() - start
+            table.add_row(
+                str(number), f"{count // number:,}", f"{taken:.2f}", f"{count / taken:,.0f}", f"{slowest:.2f}"
+            )
+    yield table
+
+
+def chunks(directory: Path, count: int) -> Iterator[Table]:
+    """What a chunk costs whose rows cost nothing: ten rows each, and a linear model."""
+    table = a_table("overhead of a chunk", "scorers", "chunks", "seconds", "ms a chunk and scorer")
+    rows = max(1_000, count // 50)
+    file = write_csv(directory / "rows.csv", rows)
+    for number in (1, 2):
+        with a_stack(directory / str(number), "ridge", scorers=number, gateway_chunk_rows=10) as stack:
+            scored = statistics.median(run_job(stack, file, directory / "results.csv").scored for _ in range(ROUNDS))
+        each = scored / (rows // 10) * number * 1e3
+        table.add_row(str(number), f"{rows // 10:,}", f"{scored:.2f}", f"{each:.2f}")
+    yield table
+
+
+SECTIONS: dict[str, Callable[[Path, int], Iterator[Table]]] = {
+    "jobs": jobs,
+    "memory": memory,
+    "scorers": scorers,
+    "concurrent": concurrent,
+    "chunks": chunks,
+}
+
+
+@contextmanager
+def a_stack(directory: Path, model: str, **settings: object) -> Iterator[LocalStack]:
+    """Run a stack that serves one kind of model, trained on the example."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"]["source"] = str(ROOT / params["data"]["source"])
+    params["selection"]["only"] = model
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "params.yaml").write_text(yaml.safe_dump(params))
+    stack = LocalStack(directory, params_path=directory / "params.yaml", **({"scorers": SCORERS} | settings))
+    try:
+        yield stack.start()
+        stack.stop()
+    finally:
+        stack.kill()
+
+
+def run_job(stack: LocalStack, source: Path, target: Path) -> Taken:
+    with stack.client() as client:
+        start = time.perf_counter()
+        job = client.submit(source)
+        accepted = time.perf_counter()
+        job = client.wait(job.id)
+        scored = time.perf_counter()
+        assert (job.state, job.rows.failed) == ("completed", 0), job
+        client.save_results(job.id, target)
+        saved = time.perf_counter()
+    return Taken(accepted - start, scored - accepted, saved - scored)
+
+
+def _artifact(stack: LocalStack, directory: Path) -> tuple[Path, Path]:
+    """Return the graph that is served, and the pipeline that it was made from, pickled."""
+    info = stack.get("gateway", "/model/info")
+    with tracking(f"sqlite:///{stack.state_dir / 'mlflow' / 'mlflow.db'}") as mlflow:
+        pipeline = mlflow.sklearn.load_model(f"models:/{info['name']}/{info['version']}")
+    path = directory / "pipeline.pickle"
+    path.write_bytes(pickle.dumps(pipeline))
+    return stack.state_dir / "store" / "models" / info["name"] / info["version"] / "model.onnx", path
+
+
+def _scikit(pipeline: Path, array: Path) -> float:
+    """Return the rows/s of predict alone, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.jobs.scikit", str(pipeline), str(array), str(SLOW_ROWS)]
+    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def _peak(pid: int) -> float:
+    """Return the most memory that a process ever had resident, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def _compared(model: str, count: int, found: dict[str, list[float]], phases: dict[str, list[Taken]]) -> Table:
+    limit = statistics.median(next(iter(found.values())))
+    columns = ("rows/s", "min-max", "of the engine alone", "accepted + scored + saved, s")
+    table = a_table(f"{count:,} rows, {model}", "what", *columns)
+    for name, rates in found.items():
+        rate = statistics.median(rates)
+        steps = ""
+        if name in phases:
+            medians = [statistics.median(getattr(t, step) for t in phases[name]) for step in Taken.__annotations__]
+            steps = " + ".join(f"{seconds:.1f}" for seconds in medians)
+        table.add_row(name, f"{rate:,.0f}", f"{min(rates):,.0f}-{max(rates):,.0f}", f"{rate / limit:.2f}", steps)
+    return table
