@@ -71,7 +71,7 @@ async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
     replica.address = settings.gateway_address or address_of(bound)
     parts = build(settings, redis, store, replica)
     jobs = Jobs(settings, store, redis, parts.follower, lambda: parts.watch.stopping)
-    letters = Letters(settings, store, redis, parts.follower)
+    letters = Letters(settings, store, redis, versions=jobs.versions, acceptance=jobs.acceptance)
     webhooks = JobWebhooks(jobs.lookup, Messages(redis, Keys(settings.tenant)), store, settings)
     routers = [jobs_router(jobs), webhooks_router(webhooks), dead_letters_router(letters, settings)]
     app = create_app(parts, routers)

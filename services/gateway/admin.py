@@ -27,7 +27,7 @@ MAX_WAITING = 100
 POLL_SECONDS = 0.2
 
 Kind = Literal["reload", "retrain", "promote", "rollback"]
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a version is part of a path in the store
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a version is part of a path in the store
 
 
 def _text(version: object) -> object:
@@ -112,7 +112,7 @@ class Admin:
         if kind in ("reload", "retrain"):
             detail = f"{kind} takes no version"
             raise Problem("invalid-body", detail, errors=[ErrorItem("/version", "unknown_field", detail)])
-        if not VERSION.fullmatch(order.version) or not await self._versions.exists(order.version):
+        if not _VERSION.fullmatch(order.version) or not await self._versions.exists(order.version):
             raise Problem("version-not-found", f"the store has no version {order.version[:64]!r}")
 
 

@@ -131,7 +131,7 @@ REDRIVE = _route(
     {202: {"model": Job, "description": "Accepted as a new job; the letters have left the list"}},
     [
         *BODY_PROBLEMS,
-        *("invalid-body", _NONE, "version-not-found", "input-gone", "over-quota"),
+        *("invalid-body", _NONE, "version-not-found", "version-unusable", "input-gone", "over-quota", "too-many-jobs"),
         *("no-model", "store-unavailable", "overloaded"),
     ],
     description=(

@@ -10,19 +10,17 @@ from redis.asyncio import Redis
 
 from services.gateway.dead_letters.originals import InputGone, Original, Originals
 from services.gateway.dead_letters.translate import translate
+from services.gateway.jobs.acceptance import Acceptance
 from services.gateway.jobs.chunked import Chunked, ChunkWriter
-from services.gateway.jobs.fleet import Fleet
 from services.gateway.jobs.spool import path_of, spool_file
-from services.gateway.problems import ErrorItem, Problem, pointer, unavailable
+from services.gateway.problems import ErrorItem, Problem, pointer
 from services.gateway.settings import GatewaySettings
 from services.gateway.tables import Block
 from shared.dead_letters import DeadLetters
 from shared.engine import Model
-from shared.jobs import DeadLetter, JobSpec, JobStatus, new_job_id, target_window
-from shared.keys import job_path
-from shared.records import read_spec, submit_job
-from shared.scripts import JobQueue
-from shared.store import ObjectNotFound, Store
+from shared.jobs import DeadLetter, JobSpec, JobStatus, new_job_id
+from shared.keys import Keys, job_path
+from shared.store import Store
 from shared.telemetry import get_logger
 
 CHUNK_ROWS = 100  # rows that killed an engine before: few together, so that they keep few scorers busy
@@ -40,14 +38,14 @@ class Redrive:
     """
 
     def __init__(
-        self, settings: GatewaySettings, store: Store, redis: Redis, queue: JobQueue, letters: DeadLetters
+        self, settings: GatewaySettings, store: Store, redis: Redis, letters: DeadLetters, acceptance: Acceptance
     ) -> None:
         self._settings = settings
         self._store = store
         self._redis = redis
-        self._queue = queue
+        self._keys = Keys(settings.tenant)
         self._letters = letters
-        self._fleet = Fleet(redis, queue.keys)
+        self._acceptance = acceptance
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self, ids: Sequence[str], model: Model, request_id: str) -> JobStatus:
@@ -58,7 +56,7 @@ class Redrive:
         """
         async with self._one_at_a_time:
             job_id = await self._settled(ids, model)
-            status = await self._accepted(job_id)
+            status = await self._acceptance.resumed(job_id)
             if status is None:
                 status = await self._accept(job_id, await self._found(ids), model, request_id)
         await self._letters.drop(ids)
@@ -67,20 +65,8 @@ class Redrive:
     async def _settled(self, ids: Sequence[str], model: Model) -> str:
         named = hashlib.sha256("\n".join([model.digest, *sorted(ids)]).encode()).hexdigest()
         ours, seconds = new_job_id(), max(1, round(self._settings.gateway_idempotency_hours * 3600))
-        found: Any = await self._redis.set(self._queue.keys.redrive(named), ours, nx=True, get=True, ex=seconds)
+        found: Any = await self._redis.set(self._keys.redrive(named), ours, nx=True, get=True, ex=seconds)
         return ours if found is None else str(found)
-
-    async def _accepted(self, job_id: str) -> JobStatus | None:
-        """Return the job that an earlier request made, put into the queue if it did not get so far."""
-        status = await self._queue.status(job_id)
-        if status is not None:
-            return status
-        try:
-            spec = await read_spec(self._store, job_id)
-        except ObjectNotFound:
-            return None
-        await self._queue.submit(spec, await self._window())
-        return await self._queue.status(job_id)
 
     async def _found(self, ids: Sequence[str]) -> Sequence[DeadLetter]:
         letters = await self._letters.get(ids)
@@ -111,23 +97,12 @@ class Redrive:
             passthrough=list(CARRIED),
             request_id=request_id,
         )
-        limit = self._settings.gateway_max_backlog_rows
-        answer = await submit_job(self._queue, self._store, spec, window=await self._window(), backlog_limit_rows=limit)
-        if answer == "ok":
-            log.info("dead letters redriven", job_id=spec.id, letters=len(letters), rows=spec.rows)
-            return JobStatus.submitted(spec)
-        await self._store.delete(input_key)
-        if answer == "busy":
-            retry = {"Retry-After": str(await self._fleet.seconds_for(spec.rows))}
-            raise Problem("over-quota", f"the backlog is limited to {limit:,} rows", headers=retry)
-        known = await self._accepted(job_id)
-        if known is None:  # another gateway's request for the same letters has just been refused
-            raise unavailable("overloaded", "another request for these dead letters got in the way", retry_after=1)
-        return known
+        log.info("redriving dead letters", job_id=job_id, letters=len(letters), rows=spec.rows)
+        return await self._acceptance.enqueue(spec)
 
     async def _write(self, letters: Sequence[DeadLetter], model: Model, input_key: str) -> Chunked:
         directory = self._settings.gateway_spool_dir or self._settings.state_dir / "spool"
-        with spool_file(directory) as file:
+        with self._acceptance.admission.place(), spool_file(directory) as file:
             writer = ChunkWriter(file, CHUNK_ROWS)
             try:
                 async for original in Originals(self._store).read(letters):
@@ -137,9 +112,6 @@ class Redrive:
             await asyncio.to_thread(writer.flush)
             await self._store.put_file(input_key, path_of(file))
             return writer.chunked
-
-    async def _window(self) -> int:
-        return target_window(await self._fleet.scorers())
 
 
 def _block(original: Original, model: Model) -> Block:

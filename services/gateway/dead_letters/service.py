@@ -5,18 +5,15 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from services.gateway.admin import VERSION
 from services.gateway.dead_letters.originals import InputGone, Original, Originals
 from services.gateway.dead_letters.redrive import Redrive
-from services.gateway.problems import ErrorItem, Problem, unavailable
+from services.gateway.jobs.acceptance import Acceptance
+from services.gateway.jobs.versions import Versions
+from services.gateway.problems import ErrorItem, Problem
 from services.gateway.settings import GatewaySettings
-from shared.artifact import ArtifactInvalid
 from shared.dead_letters import DeadLetters, LetterPage
-from shared.engine import Model
-from shared.follower import ModelFollower
 from shared.jobs import DeadLetter, JobStatus
 from shared.keys import Keys
-from shared.scripts import JobQueue
 from shared.store import Store
 
 
@@ -32,12 +29,13 @@ class Opened:
 class Letters:
     """The dead letters as one gateway serves them."""
 
-    def __init__(self, settings: GatewaySettings, store: Store, redis: Redis, follower: ModelFollower) -> None:
-        keys = Keys(settings.tenant)
+    def __init__(
+        self, settings: GatewaySettings, store: Store, redis: Redis, *, versions: Versions, acceptance: Acceptance
+    ) -> None:
         self._store = store
-        self._follower = follower
-        self._letters = DeadLetters(redis, keys)
-        self._redrive = Redrive(settings, store, redis, JobQueue(redis, keys), self._letters)
+        self._versions = versions
+        self._letters = DeadLetters(redis, Keys(settings.tenant))
+        self._redrive = Redrive(settings, store, redis, self._letters, acceptance)
 
     async def page(self, limit: int, cursor: str | None, job_id: str | None) -> LetterPage:
         """Raises Problem: the cursor is none of ours."""
@@ -68,7 +66,7 @@ class Letters:
 
     async def redrive(self, ids: Sequence[str], version: str | None, request_id: str) -> JobStatus:
         """Score the rows of these letters once more, by a version or else the champion. Raises Problem."""
-        return await self._redrive.start(list(dict.fromkeys(ids)), await self._model(version), request_id)
+        return await self._redrive.start(list(dict.fromkeys(ids)), await self._versions.get(version), request_id)
 
     async def redrive_all(self, job_id: str | None, version: str | None, request_id: str) -> JobStatus:
         """As `redrive`, with every letter, or every one of a job. Raises Problem: there is none."""
@@ -77,19 +75,6 @@ class Letters:
             of = f" of job {job_id[:100]!r}" if job_id else ""
             raise Problem("dead-letter-not-found", f"there are no dead letters{of}")
         return await self.redrive([letter.id for letter in letters], version, request_id)
-
-    async def _model(self, version: str | None) -> Model:
-        serving = self._follower.current
-        if serving is None:
-            raise unavailable("no-model", "no version of the model is in service")
-        if version is None or version == serving.model.version:
-            return serving.model
-        if not VERSION.fullmatch(version):
-            raise Problem("version-not-found", f"there is no version {version[:100]!r}")
-        try:
-            return await self._follower.models.get(version)
-        except ArtifactInvalid as invalid:
-            raise Problem("version-not-found", str(invalid)) from invalid
 
 
 def _not_found(letter_id: str) -> Problem:

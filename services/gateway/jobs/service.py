@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
+from services.gateway.jobs.acceptance import Acceptance
 from services.gateway.jobs.fleet import Fleet
 from services.gateway.jobs.idempotency import Idempotency
 from services.gateway.jobs.lookup import Lookup
@@ -40,12 +41,15 @@ class Jobs:
         idempotency = Idempotency(redis, keys, settings.gateway_idempotency_hours)
         self.settings = settings
         self.lookup = Lookup(self._queue, store, settings.job_retention, stopping)
+        fleet = Fleet(redis, keys)
+        self.versions = Versions(follower, store, settings.model_name)
+        self.acceptance = Acceptance(settings, store, self._queue, fleet)
         self.submission = Submission(
             settings,
             store,
-            self._queue,
-            versions=Versions(follower, store, settings.model_name),
-            fleet=Fleet(redis, keys),
+            versions=self.versions,
+            fleet=fleet,
+            acceptance=self.acceptance,
             idempotency=idempotency,
         )
         self.results = Results(self._queue, store)

@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from services.gateway.jobs import sizing
-from services.gateway.jobs.admission import Admission
+from services.gateway.jobs.acceptance import Acceptance
 from services.gateway.jobs.chunked import Chunked, write_chunks
 from services.gateway.jobs.fleet import Fleet
 from services.gateway.jobs.idempotency import Claim, Idempotency
@@ -19,22 +19,17 @@ from services.gateway.jobs.references import MAX_DOCUMENT, Sources, reference_in
 from services.gateway.jobs.refusals import as_problem
 from services.gateway.jobs.spool import decoded, path_of, receive, size_of, spool_file, too_large
 from services.gateway.jobs.versions import Versions
-from services.gateway.problems import Problem, unavailable
+from services.gateway.problems import Problem
 from services.gateway.settings import GatewaySettings
 from services.gateway.tables import Block, EmptyTable, Format, Table, TableLimits, TableRefused, open_table
 from shared.clock import utc_now
 from shared.engine import Model
-from shared.jobs import JobSpec, JobStatus, new_job_id, target_window
+from shared.jobs import JobSpec, JobStatus, new_job_id
 from shared.keys import job_path
-from shared.records import find_job, read_spec, submit_job
-from shared.scripts import JobQueue
 from shared.store import Store
-from shared.telemetry import get_logger
 from shared.webhooks import WebhookRefused, check_url
 
 PARSERS = 2  # tables read at once; more would only take each other's processor and memory
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,19 +66,19 @@ class Submission:
         self,
         settings: GatewaySettings,
         store: Store,
-        queue: JobQueue,
         *,
         versions: Versions,
         fleet: Fleet,
+        acceptance: Acceptance,
         idempotency: Idempotency,
     ) -> None:
         self._settings = settings
         self._store = store
-        self._queue = queue
         self._versions = versions
         self._fleet = fleet
         self._idempotency = idempotency
-        self._admission = Admission(settings, queue, fleet)
+        self._acceptance = acceptance
+        self._admission = acceptance.admission
         self._sources = Sources(settings.gateway_input_prefixes)
         self._parsers = asyncio.Semaphore(PARSERS)
         self._limits = TableLimits(settings.gateway_max_document_bytes, settings.gateway_max_record_batch_bytes)
@@ -113,7 +108,7 @@ class Submission:
         digest = await self._receive(upload.stream, body)
         fingerprint = f"{digest} {upload.kind.name} {upload.coding} {upload.options.fingerprint()}"
         reservation = await claim.settle(fingerprint, new_job_id())
-        known = None if reservation.fresh else await self._resumed(reservation.job_id)
+        known = None if reservation.fresh else await self._acceptance.resumed(reservation.job_id)
         if known is not None:
             return known
         try:
@@ -159,7 +154,7 @@ class Submission:
             created_at=now,
             request_id=upload.request_id,
         )
-        return await self._enqueue(spec)
+        return await self._acceptance.enqueue(spec)
 
     @asynccontextmanager
     async def _table(self, body: BinaryIO, upload: Upload) -> AsyncIterator[Spooled]:
@@ -193,36 +188,6 @@ class Submission:
         rows = sizing.estimated_rows(table, plain, first)
         width = sizing.bytes_per_row(first)
         return sizing.chunk_rows(rows, bytes_per_row=width, seconds_per_row=seconds, scorers=scorers)
-
-    async def _enqueue(self, spec: JobSpec) -> JobStatus:
-        answer = await submit_job(
-            self._queue,
-            self._store,
-            spec,
-            window=target_window(await self._fleet.scorers()),
-            backlog_limit_rows=self._admission.backlog_rows,
-            open_limit=self._admission.open_jobs,
-        )
-        if answer == "ok":
-            log.info("job accepted", job_id=spec.id, rows=spec.rows, version=spec.model_version)
-            return JobStatus.submitted(spec)
-        await self._store.delete(spec.input_key)
-        if answer == "busy":
-            raise await self._admission.busy(spec.rows)
-        if answer == "crowded":
-            raise await self._admission.crowded()
-        known = await self._resumed(spec.id)
-        if known is None:  # the other request of this key has just been refused
-            raise unavailable("overloaded", "another request with this Idempotency-Key got in the way", retry_after=1)
-        return known
-
-    async def _resumed(self, job_id: str) -> JobStatus | None:
-        """Return the job that an earlier request made, put back into the queue if it did not get so far."""
-        status = await find_job(self._queue, self._store, job_id)
-        if status is None or status.ended:
-            return status
-        await self._queue.submit(await read_spec(self._store, job_id), target_window(await self._fleet.scorers()))
-        return await self._queue.status(job_id) or status
 
     def _check_webhook(self, url: str | None) -> None:
         try:
