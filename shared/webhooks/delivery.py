@@ -5,7 +5,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -24,6 +24,9 @@ ADDRESSES_TRIED = 2  # each gets half of the time
 GONE = 410
 _FAILED = (OSError, UnicodeError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 _ERROR = 200  # characters
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""From host and port to addresses."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,23 @@ class Delivery:
     Args:
         timeout: for all of an attempt, from the look-up to the status.
         tls: by default the authorities of SSL_CERT_FILE, or else those of certifi.
+        resolve: looks a host up; it is asked once for an attempt.
     """
 
     def __init__(
-        self, keys: Sequence[bytes], guard: Guard, timeout: timedelta, tls: ssl.SSLContext | None = None
+        self,
+        keys: Sequence[bytes],
+        guard: Guard,
+        timeout: timedelta,
+        *,
+        tls: ssl.SSLContext | None = None,
+        resolve: Resolve | None = None,
     ) -> None:
         self._keys = keys
         self._guard = guard
         self._timeout = timeout
         self._tls = tls or ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())
+        self._resolve = resolve or look_up
         self._agent = f"tasador/{_version()}"
 
     async def send(self, message_id: str, url: str, body: bytes) -> Answer:
@@ -82,7 +93,7 @@ class Delivery:
             return Answer(error=_text(error))
 
     async def _post(self, target: Target, message_id: str, url: str, body: bytes) -> Answer:
-        backend = _Checked(self._guard, target)
+        backend = _Checked(self._guard, target, self._resolve)
         headers = self._headers(target, f"msg_{message_id}", body)
         limits = {"timeout": {"connect": self._timeout.total_seconds() / ADDRESSES_TRIED}}
         async with (
@@ -108,9 +119,10 @@ class Delivery:
 class _Checked(httpcore.AsyncNetworkBackend):
     """Connects to addresses that were checked just before: a second look-up could give others."""
 
-    def __init__(self, guard: Guard, target: Target) -> None:
+    def __init__(self, guard: Guard, target: Target, resolve: Resolve) -> None:
         self._guard = guard
         self._target = target
+        self._resolve = resolve
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -121,8 +133,7 @@ class _Checked(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = self._guard.permitted([ip_address(each[4][0]) for each in found], self._target)
+        addresses = self._guard.permitted(map(ip_address, await self._resolve(host, port)), self._target)
         failed: Exception = OSError("the host has no address")
         for address in addresses[:ADDRESSES_TRIED]:
             try:
@@ -136,6 +147,12 @@ class _Checked(httpcore.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+async def look_up(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, as the system prefers them."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(each[4][0]) for each in found]
 
 
 def _answer(status: int, retry_after: str) -> Answer:

@@ -194,6 +194,11 @@ async def test_lag_is_what_is_not_acknowledged_and_how_old_it_is(redis: Redis, s
     assert (await streams.flow(now)).lag[KIND][STATS_GROUP].seconds == 0
 
 
+async def test_dead_letters_are_counted(redis: Redis, keys: Keys) -> None:
+    await redis.zadd(keys.dead_letters, {"job:1": 1, "job:2": 2})
+    assert (await Streams(redis, keys, {}).flow(0)).dead_letters == 2
+
+
 class Log:
     """A prediction log over a stream, driven by hand."""
 
