@@ -58,6 +58,8 @@ class Begun:
 
     answer: Committed
     deliveries: int
+    suspect: bool
+    """Rows of the job were given up before: more of them may be harmful."""
 
 
 class JobQueue:
@@ -100,8 +102,8 @@ class JobQueue:
 
     async def begin(self, held: Held) -> Begun:
         """Ask whether to start work on an entry. Anything but `ok`: leave it; unless lost, it was dropped."""
-        answer, deliveries = await self.run("begin", held.job, held.consumer, held.entry, held.chunk, _now())
-        return Begun(answer, int(deliveries))
+        answer, deliveries, suspect = await self.run("begin", held.job, held.consumer, held.entry, held.chunk, _now())
+        return Begun(answer, int(deliveries), bool(suspect))
 
     async def commit(
         self,
@@ -139,9 +141,13 @@ class JobQueue:
         """Extend the lease. Anything but `ok`: stop, and do not commit; the job has ended, or somebody else has it."""
         return cast(Renewed, await self.run("renew", held.job, held.consumer, held.entry, held.chunk))
 
-    async def release(self, held: Held) -> bool:
-        """Hand an entry back, so that anybody takes it at once; False when it is not ours."""
-        return bool(await self.run("release", held.job, held.consumer, held.entry))
+    async def release(self, held: Held, *, failed: bool = False) -> bool:
+        """Hand an entry back, so that anybody takes it at once; False when it is not ours.
+
+        Args:
+            failed: this delivery counts, as one that brought no result.
+        """
+        return bool(await self.run("release", held.job, held.consumer, held.entry, int(failed)))
 
     async def end(self, status: JobStatus, state: EndState, error: str = "") -> str:
         """End a job early, whoever works on it; returns the state before, `unknown` for a job that is not here.

@@ -13,7 +13,14 @@ class Attempt:
     deliveries: int
     """How often the chunk was handed to a scorer, this time included."""
     lease: ChunkLease
+    suspect: bool = False
+    """Rows of its job were given up before."""
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def isolated(self) -> bool:
+        """Whether one of its rows may kill the process: an attempt before this one ended without result."""
+        return self.suspect or self.deliveries > 1
 
     @property
     def context(self) -> dict[str, object]:

@@ -2,19 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from secrets import token_hex
-from typing import TypeVar
 
 from services.scorer.attempt import Attempt
 from services.scorer.fleet import Fleet
 from services.scorer.inputs import Inputs
+from services.scorer.isolate import Isolation
 from services.scorer.metrics import Metrics
 from services.scorer.patience import JobImpossible, insist, until_answered
-from services.scorer.score import Scored, give_up, score_chunk
+from services.scorer.score import Scored, conclude, give_up, read_rows, score_chunk
 from services.scorer.settings import ScorerSettings
-from shared.chunks import ChunkInvalid
+from services.scorer.thread import EngineThread
+from shared.chunks import ChunkInvalid, RowError
+from shared.engine import Model
 from shared.events import ChunkScored
 from shared.jobs import DeadLetter, JobSpec, Part
 from shared.keys import part_path
@@ -22,18 +23,17 @@ from shared.scripts import Committed, Held, JobQueue
 from shared.store import Store
 from shared.telemetry import get_logger
 
-T = TypeVar("T")
+LOGGED = 10  # rows named in one line of the log
+
 log = get_logger(__name__)
 
 
 class ChunkWork:
-    """Scores chunks in a thread and commits them."""
+    """Scores chunks and commits them: in a thread, or, if a row may kill the process, in another process."""
 
     def __init__(
         self, settings: ScorerSettings, queue: JobQueue, store: Store, *, inputs: Inputs, fleet: Fleet, metrics: Metrics
     ) -> None:
-        self.computing = False
-        """Whether the engine runs: it cannot be interrupted."""
         self._limit = settings.scorer_max_rows_per_second
         self._max_deliveries = settings.scorer_max_deliveries
         self._queue = queue
@@ -41,33 +41,71 @@ class ChunkWork:
         self._inputs = inputs
         self._fleet = fleet
         self._metrics = metrics
-        # One thread: a chunk whose lease was lost has to leave it before the next one may enter.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._thread = EngineThread(settings.scorer_chunk_seconds)
+        self._isolation = Isolation(inputs, settings.scorer_chunk_seconds)
+
+    @property
+    def computing(self) -> bool:
+        """Whether the engine runs here: it cannot be interrupted."""
+        return self._thread.computing
+
+    async def end(self) -> None:
+        """End what was started; a call of the engine ends with this process only."""
+        await self._isolation.end()
 
     async def do(self, attempt: Attempt) -> str:
         """Score and commit; returns what became of the chunk.
 
         Raises:
-            JobImpossible, StoreAway
+            JobImpossible, StoreAway, EngineFailed, EngineHangs, CannotIsolate
         """
         spec = await self._inputs.spec(attempt.held.job)
         if attempt.deliveries > self._max_deliveries:
             return await self._give_up(attempt, spec)
-        return await self._commit(attempt, spec, await self._score(attempt, spec))
+        scored, dead = await self._score(attempt, spec)
+        return await self._commit(attempt, spec, scored, dead)
 
-    async def _score(self, attempt: Attempt, spec: JobSpec) -> Scored:
-        chunk = attempt.held.chunk
+    async def _score(self, attempt: Attempt, spec: JobSpec) -> tuple[Scored, Sequence[DeadLetter]]:
+        chunk, dead = attempt.held.chunk, list[DeadLetter]()
         model = await self._inputs.model(spec)
         data = await self._inputs.chunk(spec, chunk)
         try:
-            scored = await self._in_thread(lambda: score_chunk(model, data, spec.first_row(chunk)))
+            if attempt.isolated:
+                scored, dead = await self._score_isolated(attempt, spec, model, data)
+            else:
+                scored = await self._thread.run(lambda: score_chunk(model, data, spec.first_row(chunk)))
         except ChunkInvalid as invalid:
             raise JobImpossible(f"the job's input: {invalid}") from invalid
         if scored.rows != spec.rows_of(chunk):
             raise JobImpossible(f"the job's input: chunk {chunk} has {scored.rows} rows, not {spec.rows_of(chunk)}")
         if self._limit:
             await asyncio.sleep(scored.rows / self._limit - (time.monotonic() - attempt.started))
-        return scored
+        return scored, dead
+
+    async def _score_isolated(
+        self, attempt: Attempt, spec: JobSpec, model: Model, data: bytes
+    ) -> tuple[Scored, list[DeadLetter]]:
+        """Score a chunk without trusting it. Rows that the engine cannot take end as dead letters."""
+        held, earlier = attempt.held, attempt.deliveries - 1
+        rows = await self._thread.run(lambda: read_rows(model, data, spec.first_row(held.chunk)))
+        started = time.perf_counter()
+        bisection = await self._isolation.predict(spec, rows.x)
+        seconds = time.perf_counter() - started
+        indices = rows.indices()
+        dead = [
+            DeadLetter(
+                job_id=held.job,
+                chunk=held.chunk,
+                row=int(indices[found.row]),
+                reason=found.reason,
+                deaths=earlier + found.failures,
+            )
+            for found in bisection.condemned
+        ]
+        if dead:
+            log.error("rows that the engine cannot take", rows=[d.row for d in dead[:LOGGED]], **attempt.context)
+        poison = [RowError(letter.row, "", "poison", letter.reason) for letter in dead]
+        return await self._thread.run(lambda: conclude(model, rows, bisection.predictions, seconds, poison)), dead
 
     async def _give_up(self, attempt: Attempt, spec: JobSpec) -> str:
         held, deaths = attempt.held, attempt.deliveries - 1
@@ -76,7 +114,7 @@ class ChunkWork:
         log.error("giving a chunk up", **attempt.context)
         letter = DeadLetter(job_id=held.job, chunk=held.chunk, row=first, rows=rows, reason=reason, deaths=deaths)
         data = await self._inputs.chunk(spec, held.chunk)
-        scored = await self._in_thread(lambda: give_up(data, reason))
+        scored = await self._thread.run(lambda: give_up(data, reason))
         answer = await self._commit(attempt, spec, scored, [letter])
         return "given_up" if answer == "ok" else answer
 
@@ -108,16 +146,6 @@ class ChunkWork:
         key = part_path(held.job, held.chunk, token_hex(6))
         await self._store.put_new(key, scored.data)
         return key
-
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        def watched() -> T:
-            self.computing = True
-            try:
-                return call()
-            finally:
-                self.computing = False
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, watched)
 
 
 def _event(attempt: Attempt, spec: JobSpec, scored: Scored) -> ChunkScored:

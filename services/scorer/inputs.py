@@ -3,6 +3,8 @@
 from collections import OrderedDict
 
 from services.scorer.patience import insist
+from shared import artifact
+from shared.artifact import Artifact
 from shared.engine import Model
 from shared.follower import Models
 from shared.jobs import JobSpec
@@ -37,6 +39,11 @@ class Inputs:
         name = spec.model_name
         models = self._models.setdefault(name, Models(self._store, name, capacity=1))
         return await insist("the model", lambda: models.get(spec.model_version, spec.model_digest))
+
+    async def artifact(self, spec: JobSpec) -> Artifact:
+        """Return the files of that version, which are not kept."""
+        name, version, digest = spec.model_name, spec.model_version, spec.model_digest
+        return await insist("the model", lambda: artifact.fetch(self._store, name, version, digest))
 
     async def chunk(self, spec: JobSpec, chunk: int) -> bytes:
         first, end = spec.input_offsets[chunk], spec.input_offsets[chunk + 1]

@@ -1,7 +1,8 @@
-"""Scoring one chunk: bytes in, a part out. Pure, so that it may run in a thread, or later in a child process."""
+"""Scoring one chunk: bytes in, a part out. Pure, so that it may run in a thread."""
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 
 from shared.chunks import Chunk, ChunkInvalid, RowError, decode_chunk, encode_part
 from shared.profile import Profile, Summary, summarise
+
+
+class EngineFailed(RuntimeError):
+    """The engine raised over a chunk. Which of its rows did that is not known."""
 
 
 class Model(Protocol):
@@ -35,39 +40,76 @@ class Scored:
     """Engine time."""
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A chunk, and those of its rows that the engine is to see."""
+
+    chunk: Chunk
+    good: NDArray[np.bool_]
+    """Of every row of the chunk, whether it is one of them."""
+    x: NDArray[np.float64]
+
+    def indices(self) -> NDArray[np.int64]:
+        """Return the position in the job of each row of `x`."""
+        return self.chunk.start + np.flatnonzero(self.good)
+
+
 def score_chunk(model: Model, data: bytes, start: int) -> Scored:
     """Score the encoded chunk that begins at row `start`; every row ends in a finite prediction or one error.
 
     Raises:
         ChunkInvalid: these bytes are no chunk, or not that one, or not of this model.
+        EngineFailed
     """
+    rows = read_rows(model, data, start)
+    started = time.perf_counter()
+    try:
+        found = model.predict(rows.x) if len(rows.x) else np.empty(0)
+    except Exception as error:  # an engine may raise anything
+        raise EngineFailed(f"{type(error).__name__}: {error}") from error
+    return conclude(model, rows, found, time.perf_counter() - started)
+
+
+def read_rows(model: Model, data: bytes, start: int) -> Rows:
+    """Raises ChunkInvalid, as `score_chunk` does."""
     chunk = decode_chunk(data)
     width = len(model.profile.features)
     if chunk.start != start or chunk.x.shape[1] != width:
         raise ChunkInvalid(f"rows of {chunk.x.shape[1]} from {chunk.start}, expected rows of {width} from {start}")
-    good = np.ones(chunk.rows, bool)
-    good[[error.index - chunk.start for error in chunk.errors]] = False
-    x = chunk.x if good.all() else chunk.x[good]
-    started = time.perf_counter()
-    found = model.predict(x) if len(x) else np.empty(0)
-    seconds = time.perf_counter() - started
+    good = _without_errors(chunk)
+    return Rows(chunk, good, chunk.x if good.all() else chunk.x[good])
+
+
+def conclude(
+    model: Model, rows: Rows, found: NDArray[np.float64], seconds: float, poison: Sequence[RowError] = ()
+) -> Scored:
+    """Make the part of a chunk from what the engine found for `rows.x`; of rows that are poison, it is NaN."""
+    chunk = rows.chunk
     predictions = np.full(chunk.rows, np.nan)
-    predictions[good] = found
-    errors = [*chunk.errors, *_not_finite(chunk.start, good & ~np.isfinite(predictions))]
+    predictions[rows.good] = found
+    chunk = replace(chunk, errors=[*chunk.errors, *poison])
+    errors = [*chunk.errors, *_not_finite(chunk.start, _without_errors(chunk) & ~np.isfinite(predictions))]
     finite = np.isfinite(found)
-    counts = summarise(model.profile, x[finite], found[finite])
+    counts = summarise(model.profile, rows.x[finite], found[finite])
     return _scored(replace(chunk, errors=errors), predictions, counts, seconds)
 
 
 def give_up(data: bytes, reason: str) -> Scored:
-    """Return the part of an encoded chunk that cannot be scored: every row of it is `poison`.
+    """Return the part of an encoded chunk that cannot be scored: every row that had no error yet is `poison`.
 
     Raises:
         ChunkInvalid
     """
     chunk = decode_chunk(data)
-    errors = [RowError(index, "", "poison", reason) for index in range(chunk.start, chunk.start + chunk.rows)]
+    left = chunk.start + np.flatnonzero(_without_errors(chunk))
+    errors = [*chunk.errors, *(RowError(index, "", "poison", reason) for index in left.tolist())]
     return _scored(replace(chunk, errors=errors), np.full(chunk.rows, np.nan), {"n": 0}, 0.0)
+
+
+def _without_errors(chunk: Chunk) -> NDArray[np.bool_]:
+    good = np.ones(chunk.rows, bool)
+    good[[error.index - chunk.start for error in chunk.errors]] = False
+    return good
 
 
 def _not_finite(start: int, rows: NDArray[np.bool_]) -> list[RowError]:

@@ -88,6 +88,7 @@ class Scorer:
         await asyncio.wait({*reading, reclaiming, stopping}, timeout=CUT_OFF_SECONDS)
         for consumer in self.consumers:
             await _briefly(self._hand_back(consumer))
+        await _briefly(self.chunks.end())
         await _briefly(self.broker.stop())
 
     async def _hand_back(self, consumer: str) -> None:

@@ -20,8 +20,11 @@ class ScorerSettings(CommonSettings):
     scorer_max_rows_per_second: PositiveFloat | None = Field(
         None, description="Score no faster than this, to leave the machine to others; default unlimited."
     )
+    scorer_chunk_seconds: PositiveFloat = Field(
+        60.0, description="An engine that takes longer over a chunk hangs: the scorer ends itself."
+    )
     scorer_max_deliveries: PositiveInt = Field(
-        6, description="A chunk that was started this often without result is given up: its rows end in errors."
+        20, description="A chunk that was started this often without result is given up: its rows end in errors."
     )
     scorer_event_bytes: PositiveInt = Field(
         67_108_864, description="Most bytes of the stream of scored chunks in Redis; above, its events are dropped."

@@ -1,8 +1,12 @@
 """Doing what an entry of the stream asks for, under its lease, and deciding what becomes of it when that fails."""
 
 import asyncio
+import logging
+import os
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
+from os import EX_SOFTWARE
+from typing import NoReturn
 
 from services.scorer.attempt import Attempt
 from services.scorer.chunk import ChunkWork
@@ -11,12 +15,16 @@ from services.scorer.inputs import Inputs
 from services.scorer.lease import ChunkLease, LeaseLost
 from services.scorer.metrics import Metrics
 from services.scorer.patience import JobImpossible, StoreAway, until_answered
+from services.scorer.score import EngineFailed
+from services.scorer.thread import EngineHangs
 from shared.clock import utc_now
 from shared.jobs import EndState, overdue
 from shared.records import end_job
 from shared.scripts import FINALISE, Held, JobQueue
 from shared.store import Store
 from shared.telemetry import get_logger
+
+CUT_OFF_SECONDS = 2.0  # for Redis, which may be away
 
 log = get_logger(__name__)
 
@@ -72,7 +80,7 @@ class Worker:
         begun = await until_answered(lambda: self._queue.begin(held))
         if begun.answer != "ok":
             return begun.answer
-        attempt = Attempt(held, held.tries + begun.deliveries, lease)
+        attempt = Attempt(held, held.tries + begun.deliveries, lease, begun.suspect)
         try:
             if held.chunk == FINALISE:
                 return await self._finaliser.do(attempt)
@@ -84,6 +92,13 @@ class Worker:
             log.warning("handing an entry back", reason=str(away), **attempt.context)
             await until_answered(lambda: self._queue.release(held))
             return "released"
+        except EngineFailed as failed:
+            log.warning("handing an entry back: the engine failed", reason=str(failed), **attempt.context)
+            await until_answered(lambda: self._queue.release(held, failed=True))
+            return "released"
+        except EngineHangs as hangs:
+            log.critical("ending this process: the engine hangs", reason=str(hangs), **attempt.context)
+            await self._end_process(held)
 
     async def _end(self, attempt: Attempt, state: EndState, reason: str) -> str:
         log.warning("ending a job early", state=state, reason=reason, **attempt.context)
@@ -98,6 +113,14 @@ class Worker:
         self._metrics.jobs.labels(state).inc()
         await until_answered(lambda: self._queue.begin(held))  # the job having ended, this drops the entry
         return state
+
+    async def _end_process(self, held: Held) -> NoReturn:
+        """Go at once, and let the chunk be isolated without waiting for its lease to end."""
+        try:
+            await asyncio.wait_for(self._queue.release(held, failed=True), CUT_OFF_SECONDS)
+        finally:
+            logging.shutdown()
+            os._exit(EX_SOFTWARE)
 
     async def _decide(self, job_id: str, state: EndState, reason: str) -> None:
         status = await self._queue.status(job_id)

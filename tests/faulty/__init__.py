@@ -21,7 +21,7 @@ EXIT_CODE = 86
 
 @dataclass(frozen=True)
 class Faults:
-    """What goes wrong. The four values are first features of a row, which it is `==` to; None: never.
+    """What goes wrong. The `…_at` are first features of a row, which it is `==` to; None: never.
 
     Points, in the order in which a scorer passes them: `begun` (it knows that it may start on a chunk), `part_written`
     (the part is in the store, nobody has heard of it), `committed` (Redis has the commit, the scorer has not said so).
@@ -31,8 +31,12 @@ class Faults:
     """A slow engine: it sleeps as long for every row, golden ones too."""
     exit_at: float | None = None
     """`os._exit`, as a crash in native code would end it."""
+    segfault_at: float | None = None
+    """SIGSEGV."""
     raise_at: float | None = None
     """RuntimeError."""
+    eat_at: float | None = None
+    """It takes all the memory that it gets."""
     hang_at: float | None = None
     """It never comes back, and lets other threads run."""
     freeze_at: float | None = None

@@ -32,14 +32,26 @@ def _is_here(name: str, x: Any) -> bool:
     return True
 
 
+def _eat() -> None:
+    from numpy import empty  # noqa: PLC0415 - whoever has an engine has it, too
+
+    eaten = []
+    while True:
+        eaten.append(empty(1 << 27))  # asked for, and not touched: it costs nobody else anything
+
+
 def _engine(module: ModuleType) -> None:
     run = module.OnnxRuntimeEngine.run
 
     def faulty(self: Any, x: Any) -> Any:
         if _is_here("exit_at", x):
             os._exit(86)
+        if _is_here("segfault_at", x):
+            ctypes.string_at(0)
         if _is_here("raise_at", x):
-            raise RuntimeError("the engine does not like this row")
+            raise RuntimeError("it does not like this row")
+        if _is_here("eat_at", x):
+            _eat()
         if _is_here("hang_at", x):
             time.sleep(1e6)
         if _is_here("freeze_at", x):

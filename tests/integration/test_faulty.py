@@ -36,7 +36,7 @@ def test_without_its_row_the_engine_works() -> None:
 
 @pytest.mark.parametrize(
     ("faults", "code", "said"),
-    [(Faults(exit_at=666.0), EXIT_CODE, ""), (Faults(raise_at=666.0), 1, "the engine does not like this row")],
+    [(Faults(exit_at=666.0), EXIT_CODE, ""), (Faults(raise_at=666.0), 1, "it does not like this row")],
 )
 def test_its_row_is_too_much(faults: Faults, code: int, said: str) -> None:
     found, output = predict(faults)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from services.scorer.score import give_up, score_chunk
+from services.scorer.score import EngineFailed, conclude, give_up, read_rows, score_chunk
 from shared.chunks import Chunk, ChunkInvalid, RowError, carried_of, decode_part, encode_chunk
 from shared.profile import Profile, build_profile, summarise
 from shared.signature import Feature, Signature, Target
@@ -100,3 +100,37 @@ def test_a_chunk_that_was_given_up_ends_in_errors() -> None:
         (101, None, "poison"),
     ]
     assert (scored.rows, scored.failed) == (2, 2)
+
+
+def test_a_row_in_error_keeps_its_error_when_its_chunk_is_given_up() -> None:
+    error = RowError(101, "size", "missing", "is required")
+    records = decode_part(give_up(encode_chunk(Chunk(100, np.ones((2, 2)), [error])), "given up").data).to_pylist()
+    assert [r["error_code"] for r in records] == ["poison", "missing"]
+
+
+def test_poison_is_an_error_of_its_row_and_counts_for_nothing() -> None:
+    x = np.array([[1.0, 1.0], [2.0, 2.0], [np.inf, 0.0], [3.0, 3.0]])
+    missing = RowError(7, "size", "missing", "is required")
+    model = SumOfRow()
+    rows = read_rows(model, encode_chunk(Chunk(7, x, [missing])), 7)
+    assert rows.indices().tolist() == [8, 9, 10]
+    poison = RowError(10, "", "poison", "it died")
+    scored = conclude(model, rows, np.array([4.0, np.inf, np.nan]), 0.0, [poison])
+    records = decode_part(scored.data).to_pylist()
+    assert [(r["prediction"], r["error_code"]) for r in records] == [
+        (None, "missing"),
+        (4.0, None),
+        (None, "not_finite"),
+        (None, "poison"),
+    ]
+    assert scored.failed == 3
+    assert scored.counts == summarise(model.profile, x[1:2], np.array([4.0]))
+
+
+def test_whatever_the_engine_raises_has_one_name() -> None:
+    class Broken(SumOfRow):
+        def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+            raise MemoryError("too much")
+
+    with pytest.raises(EngineFailed, match="MemoryError: too much"):
+        score_chunk(Broken(), encode_chunk(Chunk(0, np.ones((1, 2)))), 0)

@@ -1,0 +1,87 @@
+"""Scoring where a row may kill the process: in a disposable child, with rows that fail found by bisection."""
+
+import asyncio
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.scorer.bisect import Bisection
+from services.scorer.inputs import Inputs
+from shared.artifact import Artifact
+from shared.isolation import IsolatedEngine
+from shared.jobs import JobSpec
+from shared.signature import RowEncoder
+from shared.telemetry import get_logger
+
+IDLE_SECONDS = 5.0  # the child takes as much memory as the model does: it goes when no chunk needs it
+LEAST_SECONDS = 5.0  # for however few rows
+
+log = get_logger(__name__)
+
+
+class Isolation:
+    """The isolated engine of a scorer: started when a chunk needs one, ended when none did for a while.
+
+    One chunk at a time.
+    """
+
+    def __init__(self, inputs: Inputs, seconds: float) -> None:
+        """`seconds`: what a whole chunk may take."""
+        self._inputs = inputs
+        self._seconds = seconds
+        self._engine: IsolatedEngine | None = None
+        self._digest = ""
+        self._ending: asyncio.Task[None] | None = None
+
+    async def predict(self, spec: JobSpec, x: NDArray[np.float64]) -> Bisection:
+        """Predict the rows of a chunk, but those that the engine cannot take.
+
+        Raises:
+            JobImpossible, StoreAway
+            CannotIsolate: nothing is known of any row.
+        """
+        engine = await self._ready(spec)
+        bisection = Bisection(x, lambda rows: engine.predict(rows, time_limit(len(rows), len(x), self._seconds)))
+        try:
+            await bisection.run()
+        except BaseException:  # it may be in the midst of an answer that nobody waits for any more
+            await self.end()
+            raise
+        self._ending = asyncio.create_task(self._end_when_idle())
+        return bisection
+
+    async def end(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.end()
+
+    async def _ready(self, spec: JobSpec) -> IsolatedEngine:
+        if self._ending is not None:
+            self._ending.cancel()
+        if self._engine is None or self._digest != spec.model_digest:
+            await self.end()
+            artifact = await self._inputs.artifact(spec)
+            log.info("isolating chunks in a process of their own", model=spec.model_name, version=spec.model_version)
+            self._engine, self._digest = await IsolatedEngine.start(artifact.onnx, _golden(artifact)), spec.model_digest
+        return self._engine
+
+    async def _end_when_idle(self) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(IDLE_SECONDS)
+            await self.end()
+
+
+def time_limit(rows: int, whole: int, seconds: float) -> float:
+    """Return the seconds that `rows` of a chunk of `whole` may take, if all of it may take `seconds`.
+
+    Twice their share: a row that hangs is found in little more time than it takes to notice it, and rows that are only
+    slow pass when they are fewer.
+    """
+    return min(seconds, max(LEAST_SECONDS, 2 * seconds * rows / whole))
+
+
+def _golden(artifact: Artifact) -> NDArray[np.float64]:
+    """Return rows that the engine is known to take: this scorer loaded the version by predicting them."""
+    encoder = RowEncoder(artifact.signature)
+    return np.array([encoder.encode(golden.row) for golden in artifact.golden.rows], np.float64)
