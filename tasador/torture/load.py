@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from uuid import UUID
 
 from shared.jobs import new_job_id
@@ -13,6 +12,7 @@ from tasador.client import Client, NotFound, Problem, TasadorError
 from tasador.torture.history import Accepted, History, Predicted, Replica, Stranger
 from tasador.torture.jobs import JobRunner, Table
 from tasador.torture.oracle import Oracle
+from tasador.torture.order import Limits
 
 BROKEN = 0.01
 """Share of a job's rows that cannot be scored."""
@@ -20,16 +20,6 @@ PREDICT_EVERY = 0.02
 WATCH_EVERY = 0.5
 _CANCELLED = 0.15
 """Share of the jobs that are cancelled on their way."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much to ask for."""
-
-    jobs: int = 3
-    """At a time."""
-    rows: tuple[int, int] = (1_000, 50_000)
-    """Of a job: the fewest and the most."""
 
 
 class Load:
@@ -66,6 +56,9 @@ class Load:
             thread.start()
         try:
             yield
+        except BaseException:
+            self._patience = 0.0  # nobody will look at what comes of it
+            raise
         finally:
             self._stopped_at = time.monotonic()
             self._stop.set()
@@ -99,7 +92,7 @@ class Load:
         return run
 
     def _job(self, runner: JobRunner, chance: random.Random) -> None:
-        rows = chance.randint(*self._limits.rows)
+        rows = chance.randint(1, self._limits.most_rows)
         table = Table(self._oracle.draw(rows, BROKEN, chance.getrandbits(32)), UUID(int=chance.getrandbits(128)))
         cancel_at = chance.random() if chance.random() < _CANCELLED else None
         job_id = runner.submit(table)

@@ -2,35 +2,22 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
+from services.scorer.settings import ScorerSettings
 from shared.signature import Signature
 from tasador.client import Client
 from tasador.torture.history import Fault, History
 from tasador.torture.injector import Injector, Lengths
-from tasador.torture.load import Limits, Load
+from tasador.torture.load import Load
 from tasador.torture.oracle import Oracle
+from tasador.torture.order import Order
 from tasador.torture.promoter import Promoter
-from tasador.torture.schedule import Kind, rounds
+from tasador.torture.schedule import rounds
 from tasador.torture.target import Impossible, LocalStack
 
 END_PATIENCE = 180.0
 """Seconds after the last fault in which every accepted job must end."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What was asked for."""
-
-    seconds: float
-    seed: int
-    kinds: Sequence[Kind]
-    every: float
-    """Seconds between two faults, on average."""
-    lease: float
-    """Seconds after which a silent scorer is taken over from."""
-    limits: Limits
 
 
 def torture(stack: LocalStack, order: Order, history: History, tell: Callable[[Fault], None]) -> None:
@@ -51,7 +38,7 @@ def torture(stack: LocalStack, order: Order, history: History, tell: Callable[[F
         promoter = Promoter(client, history, oracle, first)
         if "promote" in order.kinds:
             promoter.check()
-        pauses = (0.2, 1.6 * order.lease)
+        pauses = (0.2, 1.6 * ScorerSettings.load().scorer_lease_seconds)  # most of them outlast the lease
         injector = Injector(stack, history, Lengths(pauses), promote=promoter.next, tell=tell)
         load = Load(url, history, oracle, order.seed, order.limits, patience=END_PATIENCE)
         planned = rounds(order.seed, order.kinds, max(1, round(order.seconds / order.every)))

@@ -16,8 +16,9 @@ from tasador.torture import target
 from tasador.torture.history import Fault, History, Manifest, Seen
 from tasador.torture.injector import Injector, Lengths
 from tasador.torture.jobs import JobRunner, Table
-from tasador.torture.load import Limits, Load
+from tasador.torture.load import Load
 from tasador.torture.oracle import Oracle
+from tasador.torture.order import Limits
 from tasador.torture.schedule import Kind, schedule
 from tests.artifacts import a_champion
 from tests.e2e.stack import LocalStack

@@ -1,5 +1,6 @@
 """Whatever dies while a job runs: each of its rows ends in one record, at its place, with its number."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,23 @@ from tests.chaos.endure import BROKEN, Chaos, a_stack, endure
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SHORT = Chaos(rows=20_000, faults={"kill": 5, "pause": 3, "redis": 1, "flush": 1}, seed=1)
+SEEDS = [int(seed) for seed in os.environ.get("CHAOS_SEEDS", "1 2 3").split()]
 
 
 def test_no_row_is_lost_doubled_or_moved_whatever_dies(tmp_path: Path) -> None:
-    survive(SHORT, tmp_path)
+    survive(Chaos(rows=20_000, faults={"kill": 5, "pause": 3, "redis": 1, "flush": 1}, seed=1), tmp_path)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_row_of_a_hundred_thousand_is_lost_doubled_or_moved(tmp_path: Path, seed: int) -> None:
+    survive(Chaos(rows=100_000, faults={"kill": 20, "pause": 10, "redis": 2, "flush": 1}, seed=seed), tmp_path)
 
 
 def survive(chaos: Chaos, directory: Path) -> None:
     with a_stack(directory, chaos) as stack:
         history, job_id = endure(stack, chaos)
+    history.write(directory / "history.jsonl")
     assert [verdict for verdict in check(history) if not verdict.held] == []
     (outcome,) = [read.outcome for read in history.of(Read)]
     broken = int(chaos.rows * BROKEN)
