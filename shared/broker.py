@@ -15,6 +15,11 @@ MINIMUM_VERSION = (7, 0)
 UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, OSError)
 """Raised while the server is away: nobody's fault, try again later."""
 
+_CREATE_GROUP = """#!lua flags=allow-oom
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
+"""
+
 
 def connect(settings: CommonSettings) -> Redis:
     """Return a client that does not connect before its first command.
@@ -57,13 +62,10 @@ async def check_server(redis: Redis) -> list[str]:
 async def ensure_group(redis: Redis, stream: str, group: str) -> None:
     """Create a consumer group that starts at the beginning of its stream, if it does not exist.
 
-    FastStream would create it at `$`, and entries added before the first consumer would never be delivered.
+    FastStream would create it at `$`, and entries added before the first consumer would never be delivered. A server
+    whose memory is full refuses the plain command even for a group that exists; it must not keep consumers from work.
     """
-    try:
-        await redis.xgroup_create(stream, group, id="0", mkstream=True)
-    except ResponseError as error:
-        if "BUSYGROUP" not in str(error):
-            raise
+    await redis.eval(_CREATE_GROUP, 1, stream, group)
 
 
 async def is_up(redis: Redis) -> bool:

@@ -11,6 +11,14 @@ from redis.asyncio import Redis
 from shared.broker import UNAVAILABLE
 from shared.tasks import end, until_cancelled
 
+# Leases may be taken and renewed beyond maxmemory: what they are for makes room again.
+_ACQUIRE = """#!lua flags=allow-oom
+local holder = redis.call('GET', KEYS[1])
+if holder == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if holder then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
 _RENEW = "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end return 0"
 _RELEASE = "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('DEL',KEYS[1]) end return 0"
 
@@ -35,8 +43,7 @@ class Lease:
     async def acquire(self) -> bool:
         """Take the lease if it is free; True also when we hold it already (and it is renewed)."""
         ttl = int(self._ttl.total_seconds() * 1000)
-        taken = await self._redis.set(self.key, self.token, nx=True, px=ttl)
-        return bool(taken) or await self.renew()
+        return bool(await self._redis.eval(_ACQUIRE, 1, self.key, self.token, ttl))
 
     async def renew(self) -> bool:
         """Extend the lease; False when it is no longer ours."""

@@ -19,6 +19,13 @@ from shared.telemetry import get_logger
 SERVING = ("gateway", "scorer")
 """Services that load models, and whose replicas must agree to a promotion."""
 
+# Beyond maxmemory too: who cannot announce himself counts as gone.
+# KEYS: replica, replicas | ARGV: text, seconds, member
+_ANNOUNCE = """#!lua flags=allow-oom
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[3])
+"""
+
 # One that announced itself again since it was looked for stays, or a promotion would pass over it.
 # KEYS: replicas, replica... | ARGV: member...
 _FORGET = """
@@ -98,11 +105,9 @@ class Replica:
     async def announce(self) -> None:
         """Say now what would otherwise be said within a second. Never raises for a server that is away."""
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                key = self._keys.replica(self.service, self.id)
-                pipe.set(key, self.info().model_dump_json(), ex=self._presence)
-                pipe.sadd(self._keys.replicas, self.member)
-                await pipe.execute()
+            names = (self._keys.replica(self.service, self.id), self._keys.replicas)
+            text = self.info().model_dump_json()
+            await self._redis.eval(_ANNOUNCE, len(names), *names, text, self._presence, self.member)
         except (RedisError, OSError) as error:
             if self.redis_up:
                 log.warning("redis is away", error=str(error))

@@ -8,6 +8,7 @@ from faststream import AckPolicy
 from faststream.redis import RedisBroker, StreamSub
 from faststream.redis.prometheus import RedisPrometheusMiddleware
 from prometheus_client import CollectorRegistry
+from redis.exceptions import ResponseError
 
 from services.scorer.settings import ScorerSettings
 from services.scorer.upkeep import Upkeep
@@ -55,6 +56,19 @@ def subscribe(broker: RedisBroker, keys: Keys, consumer: str, worker: Worker, up
 
     subscriber(on_chunk_fed)
     return subscriber
+
+
+def start_without_memory(subscriber: Any) -> None:
+    """Let a subscriber start on a server whose memory is full. Call it when the broker has connected.
+
+    FastStream wants to create the group whenever it starts, which such a server refuses even if the group exists. Then
+    nobody who starts would ever work on what fills it. The group is there: see `shared.broker.ensure_group`.
+    """
+
+    async def create(**_: Any) -> None:
+        raise ResponseError("the group already exists")
+
+    subscriber._client.xgroup_create = create
 
 
 async def _unparsed(raw: dict[str, Any], original: Callable[[dict[str, Any]], Awaitable[Any]]) -> Any:

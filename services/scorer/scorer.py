@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from services.scorer.chunk import ChunkWork
 from services.scorer.finalise import Finaliser
 from services.scorer.fleet import Fleet
-from services.scorer.handlers import create_broker, subscribe
+from services.scorer.handlers import create_broker, start_without_memory, subscribe
 from services.scorer.inputs import Inputs
 from services.scorer.janitor import Janitor
 from services.scorer.mend import Mender
@@ -63,6 +63,7 @@ class Scorer:
     async def run(self) -> None:
         """Read, reclaim, follow the model and look after the queue, until cancelled."""
         await self.broker.connect()
+        start_without_memory(self.subscriber)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.follower.run())
             tasks.create_task(self.janitor.run())
