@@ -56,9 +56,8 @@ def bytes_per_row(block: Block) -> float:
 
 def estimated_rows(table: Table, file: BinaryIO, first: Block) -> int:
     """Return about how many rows a table has, whose first block has just been read from the file."""
-    declared: int | None = getattr(table, "rows", None)
-    if declared is not None:
-        return declared
+    if table.rows is not None:
+        return max(len(first.x), table.rows)
     read, size = file.tell(), os.fstat(file.fileno()).st_size
     return max(len(first.x), int(len(first.x) * size / max(1, read)))
 

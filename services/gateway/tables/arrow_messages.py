@@ -14,23 +14,30 @@ _CONTINUATION = -1
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
 
 
-def check_messages(file: BinaryIO, start: int, limit: int) -> None:
+def check_messages(file: BinaryIO, start: int, limit: int) -> int:
     """Check that no message takes more than `limit` bytes, decompressed, and go back to `start`, where they begin.
+
+    Returns:
+        The rows that they claim to have.
 
     Raises:
         NotATable: these are no Arrow messages.
         TableTooLarge
     """
-    size = file.seek(0, os.SEEK_END)
+    size, rows = file.seek(0, os.SEEK_END), 0
     file.seek(start)
     try:
         while (length := _next_length(file)) > 0:
-            needed = _body_bytes(file.read(length), file, size)
+            metadata = file.read(length)
+            message = _Table(metadata, _u32(metadata, 0))
+            rows += message.table(2).number("<q", 0) if message.number("<B", 1) == _RECORD_BATCH else 0
+            needed = _body_bytes(message, file, size)
             if needed > limit:
                 raise TableTooLarge(f"a record batch takes {needed:,} bytes, more than {limit:,}; write smaller ones")
     except (struct.error, IndexError) as error:
         raise NotATable(f"this is no Arrow stream: {error}") from None
     file.seek(start)
+    return rows
 
 
 def _next_length(file: BinaryIO) -> int:
@@ -46,9 +53,8 @@ def _next_length(file: BinaryIO) -> int:
     return length
 
 
-def _body_bytes(metadata: bytes, file: BinaryIO, file_size: int) -> int:
+def _body_bytes(message: "_Table", file: BinaryIO, file_size: int) -> int:
     """Return what a message's body takes in memory, and move the file behind it."""
-    message = _Table(metadata, _u32(metadata, 0))
     body = message.number("<q", 3)
     start = file.tell()
     if not 0 <= body <= file_size - start:

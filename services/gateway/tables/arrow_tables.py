@@ -24,7 +24,10 @@ _BROKEN = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError)
 class _Columnar:
     """What both formats share: a schema that is checked at once, and typed batches."""
 
-    def __init__(self, schema: Any, signature: Signature, passthrough: Sequence[str], *, by_rows: bool) -> None:
+    def __init__(
+        self, schema: Any, rows: int, signature: Signature, passthrough: Sequence[str], *, by_rows: bool
+    ) -> None:
+        self.rows = rows
         self._signature = signature
         self._passthrough = passthrough
         self.ignored_columns = check_names(schema.names, signature, passthrough)
@@ -65,7 +68,7 @@ class ParquetTable(_Columnar):
             schema = self._file.schema_arrow
         except _BROKEN as error:
             raise NotATable(f"this is no Parquet file: {error}") from None
-        super().__init__(schema, signature, passthrough, by_rows=by_rows)
+        super().__init__(schema, self._file.metadata.num_rows, signature, passthrough, by_rows=by_rows)
         texts = [name for name in self._names if carried_type(schema.field(name).type) == pa.string()]
         _check_texts(self._file.metadata, texts, max_bytes)
         # As dictionaries, so that a long text that many rows share is in memory once.
@@ -105,13 +108,13 @@ class ArrowTable(_Columnar):
         by_rows: bool = False,
     ) -> None:
         start = len(_ARROW_FILE) if file.read(len(_ARROW_FILE)) == _ARROW_FILE else 0
-        check_messages(file, start, max_bytes)
+        rows = check_messages(file, start, max_bytes)
         try:
             self._stream = pa.ipc.open_stream(file)
             schema = self._stream.schema
         except _BROKEN as error:
             raise NotATable(f"this is no Arrow stream: {error}") from None
-        super().__init__(schema, signature, passthrough, by_rows=by_rows)
+        super().__init__(schema, rows, signature, passthrough, by_rows=by_rows)
 
     def blocks(self) -> Iterator[Block]:
         try:

@@ -32,6 +32,11 @@ class Table(Protocol):
         """Columns the model does not know; complete when the blocks are."""
         ...
 
+    @property
+    def rows(self) -> int | None:
+        """How many rows the table claims to have, without being read; None if it does not say."""
+        ...
+
     def blocks(self) -> Iterator[Block]:
         """Read the rows in order, once. Raises TableRefused."""
         ...
@@ -106,6 +111,11 @@ def nothing(rows: int, features: int) -> NDArray[np.float64]:
 def listable(name: str) -> str:
     """Return a caller's column name as it is listed."""
     return sayable(name[:200])
+
+
+def nameable(name: str) -> bool:
+    """Whether msgspec can read and write a member of that name in place: it does not escape names."""
+    return name == sayable(name) and not any(c in '"\\' or c < " " for c in name)
 
 
 def sayable(text: str) -> str:

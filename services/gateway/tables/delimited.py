@@ -27,6 +27,7 @@ class CsvTable:
     def __init__(
         self, file: BinaryIO, signature: Signature, passthrough: Sequence[str] = (), *, by_rows: bool = False
     ) -> None:
+        self.rows = None
         self._features = frozenset(signature.names)
         self._passthrough = passthrough
         self._by_rows = by_rows

@@ -22,6 +22,7 @@ class LinesTable:
     def __init__(
         self, file: BinaryIO, signature: Signature, passthrough: Sequence[str] = (), *, by_rows: bool = False
     ) -> None:
+        self.rows = None
         self._file = file
         self._rows = JsonRows(signature, passthrough, by_rows=by_rows)
 
@@ -60,14 +61,14 @@ class DocumentTable:
         if len(data) > max_bytes:
             raise TableTooLarge(f"a JSON document may have up to {max_bytes} bytes; send JSON lines, CSV or Parquet")
         self._rows = JsonRows(signature, passthrough, by_rows=by_rows)
-        self._texts: Iterator[Any]
         try:
             data.decode()
-            self._texts = iter(msgspec.json.decode(data, type=_Instances).instances)
+            texts: Sequence[Any] = msgspec.json.decode(data, type=_Instances).instances
             self._encode: Callable[[list[Any]], Block] = self._encode_raw
         except UNREADABLE:
-            self._texts = iter(_instances(parse(data)))
+            texts = _instances(parse(data))
             self._encode = self._rows.encode_objects
+        self.rows, self._texts = len(texts), iter(texts)
 
     @property
     def ignored_columns(self) -> list[str]:
