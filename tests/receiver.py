@@ -25,6 +25,11 @@ class Receiver:
     port: int = 0
     received: list[Received] = field(default_factory=list)
     tls: bool = False
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """Answers wait for it; set unless a test clears it."""
+
+    def __post_init__(self) -> None:
+        self.released.set()
 
     @property
     def url(self) -> str:
@@ -33,6 +38,7 @@ class Receiver:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             self.received.append(await _request(reader))
+            await self.released.wait()
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             if answer == HANG:
                 await reader.read()  # until the sender goes

@@ -261,6 +261,22 @@ async def test_what_is_being_sent_is_not_sent_beside_it(messages: Messages) -> N
     assert [each async for each in messages.claim(10, timedelta())] == []
 
 
+async def test_without_a_secret_messages_wait(post: Post) -> None:
+    async with receiver(200) as there:
+        await post.messages.enqueue("m1", there.url, BODY)
+        second = timedelta(seconds=1)
+        unable = Webhooks(post.messages, post.store, None, Schedule(), timeout=second, counted=lambda _: None)
+        running = asyncio.create_task(unable.run())
+
+        async def looked() -> bool:
+            return unable.waiting == 1
+
+        await eventually(looked, within=PATIENCE)
+        await end([running])
+        async with post.sending():
+            assert len((await post.ended("m1")).attempts) == 1
+
+
 # --- jobs
 
 
