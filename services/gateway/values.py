@@ -11,8 +11,6 @@ import pyarrow.compute as pc
 from services.gateway.tables.block import sayable
 from shared.chunks import JSON_TEXT
 
-_INTEGRAL = 1e15  # Arrow writes whole numbers below this without a point
-
 
 def is_json(field: Any) -> bool:
     return bool(field.metadata and JSON_TEXT.items() <= field.metadata.items())
@@ -66,8 +64,14 @@ def _text(column: Any) -> Any:
         zone = "" if column.type.tz is None else "Z"
         written = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
         return pc.binary_join_element_wise(pc.replace_substring(written, " ", "T", max_replacements=1), zone, "")
+    if pa.types.is_floating(column.type):
+        return _float_text(column.cast(pa.float64()))
+    return column.cast(pa.string())
+
+
+def _float_text(column: Any) -> Any:
     texts = column.cast(pa.string())
-    if not pa.types.is_floating(column.type):
+    if not pc.any(pc.equal(column, pc.floor(column))).as_py():
         return texts
-    whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), _INTEGRAL))
-    return pc.if_else(whole, pc.binary_join_element_wise(texts, ".0", ""), texts) if pc.any(whole).as_py() else texts
+    whole = pc.match_substring_regex(texts, "^-?[0-9]+$")  # Arrow leaves the point out
+    return pc.if_else(whole, pc.binary_join_element_wise(texts, ".0", ""), texts)

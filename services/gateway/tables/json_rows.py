@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from services.gateway.tables.block import MAX_IGNORED, Block, ColumnsMissing, NotATable, listable, nothing
+from services.gateway.tables.block import MAX_IGNORED, Block, ColumnsMissing, NotATable, listable, nameable, nothing
 from services.gateway.tables.json_carried import JsonCarrier
 from services.gateway.tables.json_text import UNREADABLE, parse
 from services.gateway.tables.passthrough import check_found
@@ -33,9 +33,9 @@ class JsonRows:
         self._features = signature.features
         self._carrier = JsonCarrier(passthrough)
         self._row = RowEncoder(signature, ignore_extra=True)
-        self._by_rows = by_rows
+        self._by_rows = by_rows or not all(map(nameable, signature.names))
         self._extra: dict[str, None] = {}
-        self._decode = _decoder(self._features, ())
+        self._decode = self._decoder()
         self._required = frozenset(f.name for f in self._features if not f.nullable)
         self._present: set[str] = set()
         self._objects = 0
@@ -103,8 +103,6 @@ class JsonRows:
         check_found(self._carrier.names, [*self._carrier.found, *self._present, *self.ignored_columns])
 
     def _typed(self, text: bytes) -> tuple[Any, ...]:
-        if self._by_rows:
-            raise msgspec.DecodeError
         if not text.isascii():
             text.decode()  # the decoder does not look into what it skips
         return msgspec.structs.astuple(self._decode(text))[: len(self._features)]
@@ -145,7 +143,14 @@ class JsonRows:
         new = [name for name in row if name not in self._extra and name not in self._row.signature.names]
         if new and len(self._extra) < MAX_IGNORED:
             self._extra |= dict.fromkeys(new[: MAX_IGNORED - len(self._extra)])
-            self._decode = _decoder(self._features, tuple(self._extra))
+            self._decode = self._decoder()
+
+    def _decoder(self) -> Decode:
+        return _decode_any if self._by_rows else _decoder(self._features, tuple(self._extra))
+
+
+def _decode_any(_: bytes) -> msgspec.Struct:
+    raise msgspec.DecodeError
 
 
 def _decoder(features: Sequence[Feature], extra: Sequence[str]) -> Decode:
@@ -157,7 +162,7 @@ def _decoder(features: Sequence[Feature], extra: Sequence[str]) -> Decode:
         kind: Any = str if feature.categories else float
         fields.append((f"feature_{position}", kind | None, None) if feature.nullable else (f"feature_{position}", kind))
     for position, name in enumerate(extra):
-        if name.isascii() or name == listable(name):  # others cannot be named; such rows take the slow way
+        if nameable(name):  # rows with others take the slow way
             rename[f"extra_{position}"] = name
             fields.append((f"extra_{position}", msgspec.Raw, b""))
     struct = msgspec.defstruct(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from services.gateway.tables.block import PassthroughRefused, listable
+from services.gateway.tables.block import PassthroughRefused, listable, nameable
 from shared.chunks import RESERVED
 
 MAX_COLUMNS = 100
@@ -18,6 +18,9 @@ def check_passthrough(names: Sequence[str]) -> None:
             raise PassthroughRefused(name, "a column without a name cannot pass through")
         if count > 1:
             raise PassthroughRefused(name, f"column {listable(name)!r} is to pass through more than once")
+        if not nameable(name):
+            shown = listable(name)
+            raise PassthroughRefused(name, f"column {shown!r} cannot pass through: quotes and the like are in its name")
         if name in RESERVED:
             raise PassthroughRefused(name, f"column {name!r} cannot pass through: results have one of that name")
 

@@ -138,6 +138,8 @@ def test_a_column_that_is_not_there_is_refused_with_its_name_and_those_found(kin
         ([""], "without a name"),
         (["prediction"], "one of that name"),
         (["error"], "one of that name"),
+        (['a"b'], "quotes"),
+        (["a\nb"], "quotes"),
         ([str(i) for i in range(MAX_COLUMNS + 1)], "up to 100"),
     ],
 )

@@ -72,6 +72,12 @@ def test_columns_the_model_does_not_know_are_ignored_and_listed(kind: Format, bo
     assert not found.errors
 
 
+def test_a_feature_may_have_any_name() -> None:
+    name = 'size in "m"'
+    signature = Signature(target=Target(name="y"), features=(Feature(name=name, kind="numeric", nullable=False),))
+    assert read(Format.LINES, lines_of([{name: 1.5, "a\\b": 2}]), signature=signature).x.tolist() == [[1.5]]
+
+
 def test_no_more_than_a_hundred_ignored_columns_are_listed() -> None:
     found = read(Format.LINES, lines_of(a_row(**{f"extra{i}": i}) for i in range(300)))
     assert len(found.ignored) == 100

@@ -46,7 +46,7 @@ JSON_VALUES = st.recursive(
     max_leaves=3,
 )
 OBJECTS = st.dictionaries(
-    st.sampled_from(["size", "age", "kind", "zone", "extra", "é", "\udc00"]), JSON_VALUES, max_size=7
+    st.sampled_from(["size", "age", "kind", "zone", "extra", "é", "\udc00", 'a"b', "\0"]), JSON_VALUES, max_size=7
 )
 LINES = st.one_of(
     st.fixed_dictionaries(
