@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -224,13 +225,20 @@ class RowWarning:
     detail: str
 
 
-def unusual(signature: Signature, row: Sequence[float]) -> list[RowWarning]:
-    """Return a warning per value of an encoded row that lies outside what training saw."""
+def unusual(
+    signature: Signature, row: Sequence[float], values: Mapping[str, object] = MappingProxyType({})
+) -> list[RowWarning]:
+    """Return a warning per value of an encoded row that lies outside what training saw.
+
+    Args:
+        values: what was encoded, where it is still known: an unknown category's text is not in the row.
+    """
     warnings: list[RowWarning] = []
     for f, value in zip(signature.features, row, strict=True):
         if f.kind == "categorical":
             if value < 0:
-                warnings.append(RowWarning(f.name, "unknown_category", "was not seen in training"))
+                named = f"{_described(values[f.name])} " if f.name in values else ""
+                warnings.append(RowWarning(f.name, "unknown_category", f"{named}was not seen in training"))
         elif f.minimum is not None and f.maximum is not None and (value < f.minimum or value > f.maximum):
             detail = f"{value:g} is outside the training range {f.minimum:g} to {f.maximum:g}"
             warnings.append(RowWarning(f.name, "out_of_range", detail))

@@ -79,7 +79,7 @@ class Predictor:
         started = time.perf_counter()
         prediction = model.predict_row(row)
         seconds = time.perf_counter() - started
-        warnings = unusual(model.signature, row)
+        warnings = unusual(model.signature, row, value if isinstance(value, dict) else {})
         answer = Answer(prediction, model.name, model.version, seconds, request_id, warnings)
         self._tally.single(model.version, seconds, prediction)
         self._log.add((Logged(model, request_id, 0, "single", time.time(), seconds, row, prediction),))

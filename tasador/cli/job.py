@@ -1,4 +1,4 @@
-"""`job list|show|cancel|results`."""
+"""`job list|show|cancel|results|manifest|webhook|resend`."""
 
 import sys
 from typing import Annotated
@@ -7,10 +7,12 @@ import typer
 
 from tasador.cli import score
 from tasador.cli.connect import UrlOption, connected
-from tasador.cli.output import Format, FormatOption, err, out, print_json, print_rows
-from tasador.client import Job
+from tasador.cli.output import Format, FormatOption, err, out, print_fields, print_json, print_rows
+from tasador.client import Job, Webhook
 
-app = typer.Typer(name="job", help="Jobs: list, show, cancel, fetch results.", no_args_is_help=True)
+app = typer.Typer(
+    name="job", help="Jobs: list, show, cancel, fetch results and what is known of them.", no_args_is_help=True
+)
 
 JobId = Annotated[str, typer.Argument(help="Id of the job.")]
 
@@ -82,6 +84,50 @@ def results(
         else:
             written = client.save_results(job_id, to, format=format)
             err().print(f"Wrote {written:,} bytes to {to}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def manifest(job_id: JobId, output: FormatOption = Format.TABLE, url: UrlOption = None) -> None:
+    """Show what a job's results consist of: the version, and every part with its digest."""
+    with connected(url) as client:
+        found = client.manifest(job_id)
+    if output is Format.JSON:
+        print_json(found.model_dump(mode="json"))
+        return
+    rows = f"{found.rows.done:,} of {found.rows.total:,}" + (
+        f", {found.rows.failed:,} failed" * (found.rows.failed > 0)
+    )
+    model = f"{found.model_name} {found.model_version}"
+    print_fields(
+        {"job": found.job_id, "state": found.state, "rows": rows, "model": model, "digest": found.model_digest}
+    )
+    out().print()
+    parts = [part.model_dump() for part in found.parts]
+    print_rows(parts, ["first_row", "rows", "failed", "sha256", "key"], "No parts yet.")
+
+
+@app.command()
+def webhook(job_id: JobId, output: FormatOption = Format.TABLE, url: UrlOption = None) -> None:
+    """Show what became of the message about a job's end."""
+    with connected(url) as client:
+        _show_webhook(client.webhook(job_id), output)
+
+
+@app.command()
+def resend(job_id: JobId, output: FormatOption = Format.TABLE, url: UrlOption = None) -> None:
+    """Send the message about a job's end once more."""
+    with connected(url) as client:
+        _show_webhook(client.resend_webhook(job_id), output)
+
+
+def _show_webhook(found: Webhook, output: Format) -> None:
+    if output is Format.JSON:
+        print_json(found.model_dump(mode="json"))
+        return
+    print_fields({"url": found.url, "state": found.state, "next attempt": found.next_attempt_at})
+    out().print()
+    attempts = [attempt.model_dump() for attempt in found.attempts]
+    print_rows(attempts, ["at", "status", "seconds", "error"], "Not tried yet.")
 
 
 def _row(job: Job) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from tasador.cli.output import Format, err, fail, print_fields, print_json
+from tasador.cli.output import Format, err, fail, outage, print_fields, print_json
 from tasador.client import Client, Operation
 
 
@@ -24,7 +24,9 @@ def follow(client: Client, operation: Operation) -> Operation:
         if console.is_terminal:
             with console.status(operation.kind) as status:
                 return client.wait_operation(
-                    operation.id, on_progress=lambda now: status.update(Text(f"{now.kind} {now.detail or now.state}"))
+                    operation.id,
+                    on_progress=lambda now: status.update(Text(f"{now.kind} {now.detail or now.state}")),
+                    on_outage=lambda why: status.update(Text(outage(why))),
                 )
         said: set[str] = set()
 
@@ -34,6 +36,8 @@ def follow(client: Client, operation: Operation) -> Operation:
                 said.add(line)
                 console.print(Text(f"{now.kind} {line}"), soft_wrap=True)
 
-        return client.wait_operation(operation.id, on_progress=say)
+        return client.wait_operation(
+            operation.id, on_progress=say, on_outage=lambda why: console.print(Text(outage(why)), soft_wrap=True)
+        )
     except KeyboardInterrupt:
         fail(f"no longer waiting; the {operation.kind} goes on as operation {operation.id}")

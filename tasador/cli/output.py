@@ -51,6 +51,11 @@ def fail(message: str, code: Exit = Exit.FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
+def outage(why: Exception) -> str:
+    """Return what to say while nobody answers."""
+    return f"{why}; waiting up to a minute for it to come back"
+
+
 def print_json(value: Any) -> None:
     """Print plain JSON, never wrapped or coloured: the reader is a program."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -1,25 +1,42 @@
 """`score`: a file of any size, as a job."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import IO, Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from tasador.cli.connect import UrlOption, connected
-from tasador.cli.output import Exit, Format, err, fail, print_fields, print_json
+from tasador.cli.output import Exit, Format, err, fail, one_line, outage, print_fields, print_json
+from tasador.cli.piped import UnknownPipe, recognise
 from tasador.client import Client, Job, TimedOut
 from tasador.client.formats import media_type
+
+VersionOption = Annotated[
+    str | None, typer.Option("--version", help="Version that scores the rows; default the one in service.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
     app.command()(score)
 
 
+class Priority(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 def score(  # noqa: PLR0917 - the options of a command
-    file: Annotated[str, typer.Argument(help="CSV, NDJSON, JSON, Parquet or Arrow file; - reads stdin.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="CSV, NDJSON, JSON, Parquet or Arrow file; - reads stdin; s3://… or file://… is read by the gateway."
+        ),
+    ],
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, with progress.")] = False,
     out: Annotated[
         str | None,
@@ -32,23 +49,51 @@ def score(  # noqa: PLR0917 - the options of a command
         str | None, typer.Option("--type", help="Format of the input when its name does not say: csv, ndjson, …")
     ] = None,
     timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most; the job goes on.")] = None,
+    version: VersionOption = None,
+    priority: Annotated[Priority | None, typer.Option(help="Share of the scorers while several jobs run.")] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help="Give up what is not scored by then: 90s, 15m, 2h, 1d, or a time with its zone.")
+    ] = None,
+    passthrough: Annotated[
+        str, typer.Option(help="Columns that come back beside the results, separated by commas.")
+    ] = "",
+    webhook: Annotated[str | None, typer.Option(help="URL that hears of the job's end.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key and the same rows give the same job, for a day.")
+    ] = None,
     url: UrlOption = None,
 ) -> None:
     """Score every row of a file: submit it as a job, and with --wait see it through.
 
     Exit code 3: the job completed, and some rows could not be scored.
     """
+    options: dict[str, Any] = {
+        "version": version,
+        "priority": priority and priority.value,
+        "deadline": deadline,
+        "passthrough": passthrough,
+        "webhook": webhook,
+        "idempotency_key": idempotency_key,
+    }
     with connected(url) as client:
         if out not in (None, "-"):
             _check_target(Path(str(out)))
-        job = _submit(client, file, type_)
-        if wait or out:
-            job = follow(client, job, timeout)
-        if out:
-            _save(client, job, out)
-        show(job, format, quiet=out == "-")
-        _say_how_to_go_on(job, waited=bool(wait or out), out=out)
-        end_with(job, waited=bool(wait or out))
+        job = _submit(client, file, type_, options)
+        see_through(client, job, format, wait=wait, out=out, timeout=timeout)
+
+
+def see_through(
+    client: Client, job: Job, format: Format, *, wait: bool, out: str | None = None, timeout: float | None = None
+) -> None:
+    """Follow a job as far as was asked for, and end the command as it ended."""
+    waited = wait or out is not None
+    if waited:
+        job = follow(client, job, timeout)
+    if out:
+        _save(client, job, out)
+    show(job, format, quiet=out == "-")
+    _say_how_to_go_on(job, waited=waited, out=out)
+    end_with(job, waited=waited)
 
 
 def _check_target(out: Path) -> None:
@@ -81,6 +126,7 @@ def follow(client: Client, job: Job, timeout: float | None = None) -> Job:
                 on_progress=lambda now: progress.update(
                     bar, description=now.state, completed=now.rows.done, total=now.rows.total
                 ),
+                on_outage=lambda why: progress.console.print(Text(outage(why)), soft_wrap=True),
             )
     except (KeyboardInterrupt, TimedOut) as stopped:
         why = "no longer waiting" if isinstance(stopped, KeyboardInterrupt) else str(stopped)
@@ -101,7 +147,10 @@ def show(job: Job, form: Format, *, quiet: bool = False) -> None:
         "model": f"{job.model_name} {job.model_version}",
         "created": job.created_at,
         "finished": job.finished_at,
+        "priority": job.priority if job.priority != "normal" else "",
+        "deadline": job.deadline,
         "ignored": ", ".join(job.ignored_columns),
+        "passed through": ", ".join(job.passthrough),
         "error": job.error,
     }
     print_fields({name: value for name, value in fields.items() if value})
@@ -117,28 +166,17 @@ def end_with(job: Job, *, waited: bool) -> None:
         raise typer.Exit(Exit.FAILED if job.rows.failed == job.rows.total else Exit.PARTIAL)
 
 
-def _submit(client: Client, file: str, type_: str | None) -> Job:
+def _submit(client: Client, file: str, type_: str | None, options: dict[str, Any]) -> Job:
+    if "://" in file:
+        return client.submit_reference(file, format=type_, **options)
     named = media_type(type_) if type_ else None
     if file != "-":
-        return client.submit(Path(file), content_type=named)
-    stdin: IO[bytes] = sys.stdin.buffer
-    if named is None:
-        named = guess(stdin.peek(64) if hasattr(stdin, "peek") else b"")
-    return client.submit(stdin, content_type=named)
-
-
-def guess(beginning: bytes) -> str:
-    """Return the media type that the first bytes of a table speak for."""
-    if beginning.startswith(b"PAR1"):
-        return media_type("parquet")
-    if beginning.startswith(b"ARROW1"):
-        return media_type("arrow")
-    if beginning.startswith(b"\xff\xff\xff\xff"):
-        return media_type("arrows")
-    text = beginning.lstrip()
-    if text.startswith(b"{") and not text.startswith((b'{"instances"', b"{\n", b"{\r")):
-        return media_type("ndjson")
-    return media_type("json") if text.startswith((b"{", b"[")) else media_type("csv")
+        return client.submit(Path(file), content_type=named, **options)
+    with one_line(UnknownPipe, code=Exit.USAGE):
+        piped = recognise(sys.stdin.buffer, named)
+    return client.submit(
+        piped.file, content_type=piped.content_type, content_encoding=piped.content_encoding, **options
+    )
 
 
 def _save(client: Client, job: Job, out: str) -> None:

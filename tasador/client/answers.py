@@ -111,15 +111,23 @@ class Part(Answer):
 
     key: str
     sha256: str
+    first_row: int
     rows: int
-    failed: int = 0
+    failed: int
 
 
 class Manifest(Answer):
-    """What a job's results consist of."""
+    """What a job's results consist of, in the order of its rows."""
 
-    model_config = ConfigDict(extra="allow")
-
+    job_id: str
+    state: JobState
+    partial: bool
+    """Whether rows are missing at the end."""
+    rows: RowCounts
+    model_name: str
+    model_version: str
+    model_digest: str
+    passthrough: list[str] = []
     parts: list[Part]
 
 

@@ -71,9 +71,17 @@ class Problem(TasadorError):
         return self.type.rsplit("/", 1)[-1]
 
     def __str__(self) -> str:
-        lines = [": ".join(filter(None, [self.title, self.detail])) or f"HTTP status {self.status}"]
-        lines += [f"  {item.pointer or '(body)'}: {item.detail or item.code}" for item in self.errors]
+        lines = [self._summary() or f"HTTP status {self.status}"]
+        for item in self.errors:
+            what = item.detail or item.code
+            if what not in self.detail:  # a single thing that is wrong is often all there is to say
+                lines.append(f"  {item.pointer or '(body)'}: {what}")
         return "\n".join(lines)
+
+    def _summary(self) -> str:
+        if self.detail and self.slug.endswith("not-found"):
+            return self.detail  # the title says the same of no one in particular
+        return ": ".join(filter(None, [self.title, self.detail]))
 
 
 class Malformed(Problem):

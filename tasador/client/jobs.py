@@ -9,6 +9,7 @@ from uuid import uuid4
 from tasador.client.answers import Job, JobPage, Manifest, Result, Webhook
 from tasador.client.base import Connected, encode, given, instances, waiting
 from tasador.client.downloads import RESUMABLE, Download
+from tasador.client.errors import TasadorError
 from tasador.client.formats import JSON, NDJSON, content_coding, media_type
 from tasador.client.options import Deadline, Priority, job_options
 from tasador.client.waiting import wait_for_end
@@ -95,15 +96,23 @@ class Jobs(Connected):
         return self._http.read(Job, "GET", f"/jobs/{job_id}", params=waiting(wait), timeout=self._longer(wait))
 
     def wait(
-        self, job_id: str, *, timeout: float | None = None, on_progress: Callable[[Job], None] | None = None
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = None,
+        on_progress: Callable[[Job], None] | None = None,
+        on_outage: Callable[[TasadorError], None] | None = None,
     ) -> Job:
         """Return the job when it has ended, however it ended; a stack that restarts meanwhile is waited for.
+
+        Args:
+            on_outage: hears of it when the gateway stops answering.
 
         Raises:
             TimedOut: the job goes on.
         """
         poll = 0.25 if on_progress else 10.0
-        return wait_for_end(lambda seconds: self.job(job_id, wait=seconds), timeout, on_progress, poll)
+        return wait_for_end(lambda seconds: self.job(job_id, wait=seconds), timeout, on_progress, poll, on_outage)
 
     def cancel(self, job_id: str) -> Job:
         """Stop a job; what is done stays readable. Raises NotFound, Gone."""

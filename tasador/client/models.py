@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tasador.client.answers import ModelInfo, ModelList, Operation, Replicas
 from tasador.client.base import Connected, as_json, given, waiting
+from tasador.client.errors import TasadorError
 from tasador.client.waiting import wait_for_end
 
 
@@ -48,10 +49,13 @@ class Models(Connected):
         *,
         timeout: float | None = None,
         on_progress: Callable[[Operation], None] | None = None,
+        on_outage: Callable[[TasadorError], None] | None = None,
     ) -> Operation:
-        """Return the operation when it has ended, well or not. Raises TimedOut."""
+        """Return the operation when it has ended, well or not; as `wait`. Raises TimedOut."""
         poll = 0.5 if on_progress else 10.0
-        return wait_for_end(lambda seconds: self.operation(operation_id, wait=seconds), timeout, on_progress, poll)
+        return wait_for_end(
+            lambda seconds: self.operation(operation_id, wait=seconds), timeout, on_progress, poll, on_outage
+        )
 
     def _command(self, name: str, **body: str | None) -> Operation:
         return self._http.read(Operation, "POST", f"/admin/{name}", **as_json(given(**body)))

@@ -80,6 +80,7 @@ def test_unusual_values_are_scored_and_warned_of(gateway: Gateway) -> None:
         ("a", "out_of_range"),
         ("colour", "unknown_category"),
     ]
+    assert answer["warnings"][1]["detail"] == '"green" was not seen in training'
 
 
 def test_every_bad_field_is_named(gateway: Gateway) -> None:

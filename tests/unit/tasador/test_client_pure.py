@@ -1,9 +1,11 @@
+import gzip
+import io
 import json
 
 import httpx
 import pytest
 
-from tasador.cli.score import guess
+from tasador.cli.piped import UnknownPipe, guess, recognise
 from tasador.client import Gone, Invalid, Problem, TimedOut, Unavailable, UnknownFormat
 from tasador.client.answers import Operation
 from tasador.client.errors import problem_of
@@ -56,6 +58,37 @@ def test_the_first_bytes_tell_the_format_of_a_pipe(beginning: bytes, expected: s
     assert guess(beginning) == expected
 
 
+@pytest.mark.parametrize("rows", [b"a,b\n1,2\n", b"a,b\n" + b"1,2\n" * 10_000, b""])
+def test_a_compressed_pipe_is_recognised_and_sent_as_it_came(rows: bytes) -> None:
+    for data, coding in ((rows, None), (gzip.compress(rows), "gzip")):
+        piped = recognise(io.BytesIO(data), None)
+        assert (piped.content_type, piped.content_encoding) == ("text/csv", coding)
+        sent = b""
+        while block := piped.file.read(100):
+            sent += block
+        assert sent == data
+    lines = recognise(io.BytesIO(gzip.compress(b'{"a": 1}\n' * 9)), None)
+    assert (lines.content_type, lines.content_encoding) == ("application/x-ndjson", "gzip")
+
+
+def test_what_a_compression_hides_has_to_be_named() -> None:
+    zstd = b"\x28\xb5\x2f\xfd\x00"
+    with pytest.raises(UnknownPipe, match="--type"):
+        recognise(io.BytesIO(zstd), None)
+    assert recognise(io.BytesIO(zstd), "text/csv").content_encoding == "zstd"
+
+
+def test_a_single_thing_that_is_wrong_is_said_once() -> None:
+    detail = "there is no dead letter 'x:1'"
+    document = {
+        "type": "/problems/dead-letter-not-found",
+        "title": "There is no such dead letter",
+        "detail": detail,
+        "errors": [{"pointer": "/ids/0", "code": "not_found", "detail": detail}],
+    }
+    assert str(problem_of(httpx.Response(404, content=json.dumps(document)))) == detail
+
+
 def test_a_problem_keeps_what_the_gateway_said() -> None:
     document = {
         "type": "/problems/invalid-row",
@@ -80,8 +113,14 @@ def test_a_page_of_a_proxy_is_a_problem_too() -> None:
 
 
 def test_waiting_reports_progress_and_bears_an_outage() -> None:
-    answers: list[Operation | Unavailable] = [an_operation("queued"), unavailable(), an_operation("succeeded")]
+    answers: list[Operation | Unavailable] = [
+        an_operation("queued"),
+        unavailable(),
+        unavailable(),
+        an_operation("succeeded"),
+    ]
     seen: list[str] = []
+    outages: list[Exception] = []
 
     def ask(_: float) -> Operation:
         answer = answers.pop(0)
@@ -89,8 +128,9 @@ def test_waiting_reports_progress_and_bears_an_outage() -> None:
             raise answer
         return answer
 
-    ended = wait_for_end(ask, None, lambda now: seen.append(now.state), poll=0.01)
+    ended = wait_for_end(ask, None, lambda now: seen.append(now.state), poll=0.01, on_outage=outages.append)
     assert ended.state == "succeeded"
+    assert len(outages) == 1
     assert seen == ["queued", "succeeded"]
 
 
