@@ -112,17 +112,23 @@ async def end_job(queue: JobQueue, store: Store, job_id: str, state: EndState, e
 
 
 async def record_end(queue: JobQueue, store: Store, status: JobStatus) -> JobStatus:
-    """Record the end of a job that Redis says was ended early, with the parts that stay readable."""
+    """Record the end of a job that Redis says was ended early, with the parts that stay readable.
+
+    The first record stays: Redis keeps the parts of an ended job for a while only.
+    """
     try:
         digest = (await read_spec(store, status.id)).model_digest
     except (ObjectNotFound, ValidationError):  # which may be why it failed
         digest = ""
     parts = prefix(await queue.parts(status.id))
     counts = {"done": sum(part.rows for part in parts), "failed": sum(part.failed for part in parts)}
-    status = status.model_copy(update=counts)
-    await _write(store, JobRecord(status=status, model_digest=digest, parts=parts), END)
-    await queue.settle(status)
-    return status
+    record = JobRecord(status=status.model_copy(update=counts), model_digest=digest, parts=parts)
+    try:
+        await store.put_new(job_path(status.id, END), record.model_dump_json().encode())
+    except ObjectExists:
+        record = JobRecord.model_validate_json(await store.get(job_path(status.id, END)))
+    await queue.settle(record.status)
+    return record.status
 
 
 async def parts_of(queue: JobQueue, store: Store, status: JobStatus) -> tuple[Part, ...]:

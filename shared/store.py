@@ -19,6 +19,8 @@ from obstore.store import LocalStore
 from shared.durable import TEMPORARY, new_file
 from shared.remote import PIECE_BYTES, PIECES, first_line, open_remote
 
+_DELETED_AT_ONCE = 1000  # what S3 takes in one request
+
 T = TypeVar("T")
 
 
@@ -145,7 +147,7 @@ class Store:
         if self._root is not None:
             await asyncio.to_thread(_remove_directory, self._root / prefix)
             return
-        batches = aiter(obstore.list(self._backend, prefix.rstrip("/") + "/"))
+        batches = aiter(obstore.list(self._backend, prefix.rstrip("/") + "/", chunk_size=_DELETED_AT_ONCE))
         while (batch := await _done(anext(batches, None))) is not None:
             await _done(obstore.delete_async(self._backend, [entry["path"] for entry in batch]))
 

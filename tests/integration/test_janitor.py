@@ -19,7 +19,8 @@ from services.scorer.tidy import Tidier
 from services.scorer.upkeep import Upkeep
 from shared.broker import ensure_group
 from shared.clock import utc_now
-from shared.jobs import JobSpec, JobState, JobStatus, Part
+from shared.dead_letters import DeadLetters
+from shared.jobs import DeadLetter, JobSpec, JobState, JobStatus, Part
 from shared.keys import SCORERS_GROUP, Keys
 from shared.lease import Lease
 from shared.records import END, end_job, parts_of, read_record, submit_job
@@ -145,6 +146,18 @@ async def test_a_cancelled_job_stays_cancelled_and_readable(site: Site) -> None:
     assert status == ended
     assert [part.key for part in await parts_of(site.queue, site.store, status)] == ["part-0"]
     assert (await site.queue.backlog(), await site.in_stream(), await site.queue.open_jobs()) == (0, [], [])
+
+
+async def test_dead_letters_come_back_with_their_job(site: Site, keys: Keys) -> None:
+    spec = await site.submit(rows=200)
+    held = await site.take()
+    letter = DeadLetter(job_id=spec.id, row=7, chunk=0, reason="it killed two scorers", deaths=2)
+    part = Part(key="part", sha256="00", rows=100, failed=1, dead_letters=(letter,))
+    assert await site.queue.commit(held, part, window=4) == ("ok", 0)
+    await end_job(site.queue, site.store, spec.id, "cancelled")
+    await flushed(site)
+    await site.restorer.restore()
+    assert list((await DeadLetters(site.redis, keys).page(10)).letters) == [letter]
 
 
 async def test_every_job_comes_back_in_its_order(site: Site) -> None:

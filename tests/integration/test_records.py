@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 
-from shared.jobs import EndState, JobSpec, JobStatus, new_job_id
+from shared.jobs import EndState, JobSpec, JobStatus, Part, new_job_id
 from shared.keys import job_path
-from shared.records import END, SPEC, end_job, find_job, read_record, stored_job, submit_job
+from shared.records import END, SPEC, end_job, find_job, read_record, record_end, stored_job, submit_job
 from shared.scripts import NO_LIMIT, JobQueue, Submitted
 from shared.store import Store
 from tests.builders import a_spec
@@ -87,6 +87,21 @@ async def test_a_job_whose_spec_is_damaged_can_be_ended(queue: JobQueue, store: 
     assert status.state == "failed"
     assert await store.exists(job_path(spec.id, END))
     assert await queue.open_jobs() == []
+
+
+async def test_the_first_record_of_an_end_stays(redis: Redis, queue: JobQueue, store: Store) -> None:
+    """A janitor that was paused half-way must not write another one, when Redis has let the parts go."""
+    spec = a_spec()
+    await submit_job(queue, store, spec, window=4)
+    part = Part(key="part", sha256="00", rows=100, failed=1)
+    await redis.hset(queue.keys.parts(spec.id), "0", part.model_dump_json())
+    ended = await end_job(queue, store, spec.id, "cancelled")
+    assert ended is not None
+    await redis.delete(queue.keys.parts(spec.id))
+    assert await record_end(queue, store, ended.model_copy(update={"done": 0})) == ended
+    record = await read_record(store, spec.id)
+    assert record is not None
+    assert (record.status, record.parts) == (ended, (part,))
 
 
 async def test_a_job_is_found_after_redis_forgot_it(redis: Redis, queue: JobQueue, store: Store) -> None:

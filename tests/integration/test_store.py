@@ -83,6 +83,15 @@ async def test_what_was_deleted_is_gone_and_may_be_deleted_again(store: Store) -
     assert [key async for key in store.list("jobs")] == []
 
 
+async def test_all_below_a_prefix_is_deleted_and_nothing_beside_it(store: Store) -> None:
+    for key in (*(f"jobs/1/parts/{n}" for n in range(120)), "jobs/1/a", "jobs/12/b"):
+        await store.put(key, b"")
+    for _ in range(2):
+        await store.delete_all("jobs/1")
+    assert [key async for key in store.list("jobs")] == ["jobs/12/b"]
+    assert await store.directories("jobs") == ["12"]
+
+
 async def test_listing_goes_below_a_prefix_and_not_beside_it(store: Store) -> None:
     for key in ("jobs/1/a", "jobs/1/parts/b", "jobs/2/c", "jobs-of-others/3/d"):
         await store.put(key, b"")

@@ -17,6 +17,7 @@ from shared.records import SPEC, end_job, find_job
 from shared.scripts import JobQueue
 from shared.store import Store
 from tests.builders import a_spec
+from tests.integration.by_hand import gateway, problem
 from tests.integration.test_janitor import RETENTION, Site, flushed
 from tests.scorers import Fleet, Jobs
 from tests.waiting import eventually
@@ -161,4 +162,6 @@ async def test_a_scorer_removes_what_it_completed_when_its_time_has_come(
             return not await store.directories("jobs") and not await queue.ids(10)
 
         await eventually(removed, within=60)
-        assert await find_job(queue, store, spec.id) is None
+    async with gateway(redis_url, store, tmp_path, job_retention_days=1 / 86_400) as gate:
+        for rest in ("", "/results"):
+            assert problem(await gate.client.get(f"/jobs/{spec.id}{rest}")) == "410 job-gone"
