@@ -1,5 +1,6 @@
 """Scorers as real processes, and jobs for them."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from shared.replica import ReplicaInfo, live_replicas
 from shared.scripts import JobQueue
 from shared.settings import ROOT
 from shared.store import Store
+from shared.tasks import end
 from tests import faulty
 from tests.artifacts import a_champion
 from tests.builders import a_spec
@@ -115,6 +117,29 @@ class Fleet:
                 process.kill()
             # pytest shows it when the test has failed
             sys.stderr.write(f"--- {process.log.name}\n{process.log.read_text()[-5000:]}\n")
+
+
+class Keeper:
+    """Starts scorers again that died, as the launcher does, and notes how they ended."""
+
+    def __init__(self, *scorers: ScorerProcess) -> None:
+        self.codes: list[int] = []
+        self._scorers = scorers
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await end([self._task])
+
+    async def _keep(self) -> None:
+        while True:
+            for scorer in self._scorers:
+                if not scorer.running:
+                    self.codes.append(scorer.wait(0))
+                    scorer.start()
+            await asyncio.sleep(0.1)
 
 
 async def ready_scorers(redis: Redis) -> list[ReplicaInfo]:

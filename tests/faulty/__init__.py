@@ -24,7 +24,8 @@ class Faults:
     """What goes wrong. The `…_at` are first features of a row, which it is `==` to; None: never.
 
     Points, in the order in which a scorer passes them: `begun` (it knows that it may start on a chunk), `part_written`
-    (the part is in the store, nobody has heard of it), `committed` (Redis has the commit, the scorer has not said so).
+    (the part is in the store, nobody has heard of it), `committed` (Redis has the commit, the scorer has not said so);
+    then `manifest_written` and `finished` of the job.
     """
 
     seconds_per_row: float = 0.0

@@ -80,28 +80,27 @@ def _first() -> bool:
     return True
 
 
+def _then_reach(point: str, method: Callable[..., Any], about: str = "") -> Callable[..., Any]:
+    """Return the method, which reaches a point when it is done; `about`: only if its first argument has this text."""
+
+    async def faulty(self: Any, subject: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = await method(self, subject, *args, **kwargs)
+        if about in str(subject):
+            _reach(point)
+        return answer
+
+    return faulty
+
+
 def _store(module: ModuleType) -> None:
-    put_new = module.Store.put_new
-
-    async def faulty(self: Any, key: str, data: bytes) -> None:
-        await put_new(self, key, data)
-        if "/parts/" in key:
-            _reach("part_written")
-
-    module.Store.put_new = faulty
+    module.Store.put_new = _then_reach("part_written", module.Store.put_new, "/parts/")
+    module.Store.put = _then_reach("manifest_written", module.Store.put, "/manifest.json")
 
 
 def _queue(module: ModuleType) -> None:
-    def then(point: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        async def faulty(*args: Any, **kwargs: Any) -> Any:
-            answer = await method(*args, **kwargs)
-            _reach(point)
-            return answer
-
-        return faulty
-
-    module.JobQueue.begin = then("begun", module.JobQueue.begin)
-    module.JobQueue.commit = then("committed", module.JobQueue.commit)
+    module.JobQueue.begin = _then_reach("begun", module.JobQueue.begin)
+    module.JobQueue.commit = _then_reach("committed", module.JobQueue.commit)
+    module.JobQueue.finish = _then_reach("finished", module.JobQueue.finish)
 
 
 _PATCHES = {"shared.onnx_engine": _engine, "shared.store": _store, "shared.scripts": _queue}

@@ -1,6 +1,5 @@
 """A row that the engine cannot take costs itself: not its chunk, its job or the fleet."""
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -15,10 +14,9 @@ from redis.asyncio import Redis
 from shared.jobs import MIN_WINDOW, DeadLetter, JobSpec
 from shared.scripts import JobQueue
 from shared.store import Store
-from shared.tasks import end
 from tests.faulty import EXIT_CODE, Faults
 from tests.integration.test_scorer import reached, ready
-from tests.scorers import Fleet, Jobs, ScorerProcess
+from tests.scorers import Fleet, Jobs, Keeper
 from tests.valkey import ValkeyServer
 
 POISON = 666.0
@@ -40,29 +38,6 @@ def fleet(tmp_path: Path, valkey: ValkeyServer, store: Store) -> Iterator[Fleet]
 @pytest.fixture
 async def jobs(queue: JobQueue, store: Store) -> Jobs:
     return await Jobs.of(queue, store)
-
-
-class Keeper:
-    """Starts scorers again that died, as the launcher does, and notes how they ended."""
-
-    def __init__(self, *scorers: ScorerProcess) -> None:
-        self.codes: list[int] = []
-        self._scorers = scorers
-
-    async def __aenter__(self) -> "Keeper":
-        self._task = asyncio.create_task(self._keep())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await end([self._task])
-
-    async def _keep(self) -> None:
-        while True:
-            for scorer in self._scorers:
-                if not scorer.running:
-                    self.codes.append(scorer.wait(0))
-                    scorer.start()
-            await asyncio.sleep(0.1)
 
 
 def poisoned(jobs: Jobs, rows: int, *poison: int) -> NDArray[np.float64]:
