@@ -16,10 +16,10 @@ from shared.jobs import Priority
 
 MAX_SPAN = timedelta(days=366)
 
-_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)")
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 # A plus sign that was not encoded arrives as a space, which can be nothing else in this place.
-_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?:([Zz])|([+ -]\d\d:\d\d))")
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?:([Zz])|([+ -]\d\d:\d\d))", re.ASCII)
 
 
 def _names(value: Any) -> Sequence[str]:
