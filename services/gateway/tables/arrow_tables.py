@@ -16,7 +16,7 @@ from shared.signature import Signature
 
 _ROWS = 16_384  # encoded at once
 _CARRYING_ROWS = 2048  # encoded at once where texts of any length pass through
-_BUFFER_BYTES = 1 << 16  # per column; without, pyarrow reads the column of a whole row group
+_BUFFER_BYTES = 1 << 16  # per column; without, and with pre_buffer, pyarrow reads whole row groups
 _ARROW_FILE = b"ARROW1\0\0"  # a file is this, then a stream, then an index of it
 _BROKEN = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError)
 
@@ -64,7 +64,7 @@ class ParquetTable(_Columnar):
         by_rows: bool = False,
     ) -> None:
         try:
-            self._file = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES)
+            self._file = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
             schema = self._file.schema_arrow
         except _BROKEN as error:
             raise NotATable(f"this is no Parquet file: {error}") from None
@@ -73,7 +73,7 @@ class ParquetTable(_Columnar):
         _check_texts(self._file.metadata, texts, max_bytes)
         # As dictionaries, so that a long text that many rows share is in memory once.
         self._file = pq.ParquetFile(
-            file, metadata=self._file.metadata, read_dictionary=texts, buffer_size=_BUFFER_BYTES
+            file, metadata=self._file.metadata, read_dictionary=texts, buffer_size=_BUFFER_BYTES, pre_buffer=False
         )
 
     def blocks(self) -> Iterator[Block]:
