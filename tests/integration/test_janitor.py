@@ -27,6 +27,8 @@ from shared.records import END, end_job, parts_of, read_record, submit_job
 from shared.scripts import FINALISE, Held, JobQueue
 from shared.store import Store
 from shared.tasks import end
+from shared.webhooks.messages import Webhook
+from shared.webhooks.outcomes import write_outcome
 from tests.builders import a_spec
 from tests.waiting import eventually
 
@@ -158,6 +160,19 @@ async def test_dead_letters_come_back_with_their_job(site: Site, keys: Keys) -> 
     await flushed(site)
     await site.restorer.restore()
     assert list((await DeadLetters(site.redis, keys).page(10)).letters) == [letter]
+
+
+async def test_the_end_of_a_job_that_nobody_heard_of_is_told(site: Site, keys: Keys) -> None:
+    heard, unheard = [await site.submit(rows=1, webhook="https://example.org/") for _ in range(2)]
+    for spec in (heard, unheard):
+        await end_job(site.queue, site.store, spec.id, "cancelled")
+    await write_outcome(site.store, heard.id, Webhook(url="https://example.org/", state="delivered"))
+    await flushed(site)
+    await site.restorer.restore()
+    assert await site.redis.zrange(keys.webhooks_due, 0, -1) == [unheard.id]
+    message: Any = await site.redis.hgetall(keys.webhook(unheard.id))
+    assert (message["url"], message["state"]) == ("https://example.org/", "due")
+    assert '"type":"job.cancelled"' in message["body"]
 
 
 async def test_every_job_comes_back_in_its_order(site: Site) -> None:

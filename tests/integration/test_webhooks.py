@@ -307,6 +307,13 @@ async def restored(post: Post, queue: JobQueue, status: JobStatus) -> bool:
     return await post.messages.find(status.id) is not None
 
 
+async def test_a_job_that_is_removed_is_not_told_of_any_more(post: Post, queue: JobQueue) -> None:
+    status = an_ended("https://example.org/")
+    assert await restored(post, queue, status)
+    await queue.run("forget", status.id, status.id)
+    assert (await post.messages.find(status.id), await post.messages.waiting()) == (None, 0)
+
+
 class Full(Store):
     """A store that takes nothing for the first times."""
 

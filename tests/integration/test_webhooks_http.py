@@ -1,5 +1,6 @@
 """Asking for a webhook, seeing what became of it, and having it sent again, over HTTP."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -85,6 +86,13 @@ async def test_a_webhook_is_followed_from_the_submission_on(
     failed = await told(gate, job)
     assert (failed.url, failed.state, failed.next_attempt_at) == (URL, "failed", None)
     assert [attempt.status for attempt in failed.attempts] == [500]
+
+
+async def test_a_job_that_was_cancelled_is_told_of_as_such(gate: Gateway, messages: Messages) -> None:
+    job = await submitted(gate)
+    await gate.client.delete(job["links"]["self"])
+    body = json.loads((await claimed(messages)).body)
+    assert (body["type"], body["data"]["links"]) == ("job.cancelled", job["links"])
 
 
 async def test_it_is_sent_again_on_request(gate: Gateway, hand: HandScorer, messages: Messages, store: Store) -> None:
