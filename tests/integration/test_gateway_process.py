@@ -32,12 +32,12 @@ def a_process(directory: Path, redis_url: str, store: Store, **settings: object)
     return ServiceProcess("gateway", directory, **(defaults | {"gateway_port": 0} | settings))
 
 
-async def announced(redis: Redis, within: float = 20) -> ReplicaInfo:
-    """Wait until a gateway with a model has said that it lives."""
+async def announced(redis: Redis, within: float = 20, pid: int | None = None) -> ReplicaInfo:
+    """Wait until a gateway with a model, any or that of a process, has said that it lives."""
 
     async def found() -> ReplicaInfo | None:
         replicas = await live_replicas(redis, Keys(), ("gateway",))
-        return replicas[0] if replicas and replicas[0].version else None
+        return next((replica for replica in replicas if replica.version and pid in (None, replica.pid)), None)
 
     replica = await eventually(found, within=within)
     assert replica is not None

@@ -128,6 +128,14 @@ async def test_a_repeat_is_answered_while_there_is_no_room_for_more(
         assert (await gate.submitted(a_csv(5), Idempotency_Key="k"))["id"] == first["id"]
 
 
+async def test_a_repeat_goes_on_with_the_id_that_was_settled(gate: Gateway, idempotency: Idempotency) -> None:
+    """The gateway was killed before it had written anything of the job."""
+    first = new_job_id()
+    async with idempotency.claim("k") as claim:
+        await claim.settle(fingerprint(a_csv(3)), first)
+    assert (await gate.submitted(a_csv(3), Idempotency_Key="k"))["id"] == first
+
+
 async def test_a_repeat_finishes_what_a_killed_gateway_began(
     gate: Gateway, redis: Redis, keys: Keys, queue: JobQueue
 ) -> None:

@@ -147,6 +147,36 @@ async def test_an_upload_that_breaks_off_leaves_nothing(
     assert (await client.get(f"/jobs/{new_job_id()}")).status_code == 404
 
 
+async def test_a_gateway_killed_in_an_upload_frees_the_key_and_leaves_nothing(
+    gateway: tuple[httpx.AsyncClient, ServiceProcess], redis: Redis, redis_url: str, store: Store, tmp_path: Path
+) -> None:
+    client, process = gateway
+    _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    head = "POST /jobs HTTP/1.1\r\nHost: h\r\nContent-Type: text/csv\r\nIdempotency-Key: k\r\nContent-Length: 99999\r\n"
+    writer.write(head.encode() + b"\r\ncount\n1\n")
+    await writer.drain()
+
+    async def spooling() -> bool:
+        return len(open_spools(process.pid)) == 1
+
+    await eventually(spooling)
+    headers = {"Content-Type": "text/csv", "Idempotency-Key": '"k"'}
+    with a_process(tmp_path, redis_url, store) as other, httpx.Client(timeout=60) as second:
+        jobs = f"{(await announced(redis, pid=other.pid)).address}/jobs"
+        refused = await asyncio.to_thread(second.post, jobs, content=b"count\n1\n", headers=headers)
+        assert refused.json()["type"] == "/problems/idempotency-in-progress"
+        process.kill()
+
+        async def accepted() -> Any:
+            answer = await asyncio.to_thread(second.post, jobs, content=b"count\n1\n", headers=headers)
+            return answer.status_code == 202 and answer.json()
+
+        job = await eventually(accepted, within=60, every=0.5)
+    writer.close()
+    assert {key.split("/")[1] async for key in store.list("jobs")} == {job["id"]}
+    assert os.listdir(tmp_path / "spool") == []
+
+
 def open_spools(pid: int) -> list[str]:
     """Return the nameless files that a process has open below its spool directory."""
     links = []

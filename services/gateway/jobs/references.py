@@ -120,9 +120,10 @@ class Sources:
         raise _not_allowed()
 
     async def _remote(self, prefix: str, key: str, url: str) -> AsyncGenerator[bytes, None]:
-        store = self._stores.setdefault(prefix, Store.open(prefix))
+        if prefix not in self._stores:
+            self._stores[prefix] = Store.open(prefix)
         try:
-            async for piece in store.pieces(key):
+            async for piece in self._stores[prefix].pieces(key):
                 yield piece
         except ObjectNotFound as missing:
             raise _unreadable(url, "there is no such object") from missing
@@ -148,16 +149,15 @@ def _opened(root: Path, path: Path, url: str) -> BinaryIO:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _unreadable(url, error.strerror or "it cannot be opened") from error
-    file = os.fdopen(handle, "rb", buffering=0)
     try:
         if not _really(handle, path).is_relative_to(root.resolve()):
             raise _not_allowed()
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise _unreadable(url, "it is no file")
+        return os.fdopen(handle, "rb", buffering=0)
     except BaseException:
-        file.close()
+        os.close(handle)
         raise
-    return file
 
 
 def _really(handle: int, path: Path) -> Path:

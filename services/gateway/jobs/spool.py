@@ -41,12 +41,8 @@ def size_of(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int, seconds: float) -> str:
-    """Write a body to a file, off the event loop, and return its sha256.
-
-    Raises:
-        Problem: it passes `limit`, or nothing of it arrived for so many seconds.
-    """
+async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int) -> str:
+    """Write a body to a file, off the event loop, and return its sha256. Refused as soon as it passes `limit`."""
     digest = hashlib.sha256()
     size, piece = 0, bytearray()
 
@@ -54,7 +50,7 @@ async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int, seco
         digest.update(data)
         file.write(data)
 
-    async for data in _steady(stream, seconds):
+    async for data in stream:
         size += len(data)
         if size > limit:
             raise too_large(limit)
@@ -66,8 +62,12 @@ async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int, seco
     return digest.hexdigest()
 
 
-async def _steady(stream: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
-    """Yield what a stream does, as long as it does: one that stands still would keep its place for ever."""
+async def steady(stream: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """Yield what a stream does, as long as it does: one that stands still would keep its place for ever.
+
+    Raises:
+        Problem: nothing of it arrived for so many seconds.
+    """
     pieces = aiter(stream)
     while True:
         try:

@@ -17,7 +17,7 @@ from services.gateway.jobs.idempotency import Claim, Idempotency
 from services.gateway.jobs.options import JobOptions, invalid_option
 from services.gateway.jobs.references import MAX_DOCUMENT, Sources, reference_in
 from services.gateway.jobs.refusals import as_problem
-from services.gateway.jobs.spool import decoded, path_of, receive, size_of, spool_file, too_large
+from services.gateway.jobs.spool import decoded, path_of, receive, size_of, spool_file, steady, too_large
 from services.gateway.jobs.versions import Versions
 from services.gateway.problems import Problem
 from services.gateway.settings import GatewaySettings
@@ -96,7 +96,7 @@ class Submission:
         if upload.idempotency_key is None:
             await self._admission.check()
             with self._admission.place(), spool_file(self._directory) as body:
-                await self._receive(upload.stream, body)
+                await self._received(upload, body)
                 return await self._accept(new_job_id(), body, upload, model)
         async with self._idempotency.claim(upload.idempotency_key) as claim:
             if not await claim.known():  # a repeat takes no room
@@ -105,7 +105,7 @@ class Submission:
                 return await self._once(claim, body, upload, model)
 
     async def _once(self, claim: Claim, body: BinaryIO, upload: Upload, model: Model) -> JobStatus:
-        digest = await self._receive(upload.stream, body)
+        digest = await self._received(upload, body)
         fingerprint = f"{digest} {upload.kind.name} {upload.coding} {upload.options.fingerprint()}"
         reservation = await claim.settle(fingerprint, new_job_id())
         known = None if reservation.fresh else await self._acceptance.resumed(reservation.job_id)
@@ -118,9 +118,9 @@ class Submission:
                 await claim.forget()
             raise
 
-    async def _receive(self, stream: AsyncIterator[bytes], file: BinaryIO) -> str:
-        settings = self._settings
-        return await receive(stream, file, settings.gateway_max_job_bytes, settings.gateway_body_seconds)
+    async def _received(self, upload: Upload, file: BinaryIO) -> str:
+        limit, seconds = self._settings.gateway_max_job_bytes, self._settings.gateway_body_seconds
+        return await receive(steady(upload.stream, seconds), file, limit)
 
     async def _accept(self, job_id: str, body: BinaryIO, upload: Upload, model: Model) -> JobStatus:
         # The name carries the attempt: two requests under one idempotency key must not overwrite each other.
@@ -167,7 +167,7 @@ class Submission:
         with spool_file(self._directory) as file:
             kind = reference.kind
             async with aclosing(self._sources.pieces(reference)) as pieces:
-                await self._receive(pieces, file)
+                await receive(pieces, file, self._settings.gateway_max_job_bytes)
             yield Spooled(file, kind, reference.coding)
 
     def _parse(self, spooled: Spooled, options: JobOptions, model: Model, scorers: int, chunks: BinaryIO) -> Parsed:

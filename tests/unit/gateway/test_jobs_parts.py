@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from services.gateway.jobs.chunked import write_chunks
 from services.gateway.jobs.progress import matches
-from services.gateway.jobs.spool import coding_of, decoded, path_of, receive, spool_file
+from services.gateway.jobs.spool import coding_of, decoded, path_of, receive, spool_file, steady
 from services.gateway.problems import Problem
 from services.gateway.tables import Block, EmptyTable, NotATable, TableTooLarge
 from shared.chunks import decode_chunk
@@ -72,7 +72,7 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
 
 async def test_a_body_is_spooled_and_leaves_no_file(tmp_path: Path) -> None:
     with spool_file(tmp_path) as file:
-        digest = await receive(pieces(b"a" * 700_000, b"", b"b" * 700_000, b"c"), file, 1_400_001, 60)
+        digest = await receive(pieces(b"a" * 700_000, b"", b"b" * 700_000, b"c"), file, 1_400_001)
         assert path_of(file).read_bytes() == b"a" * 700_000 + b"b" * 700_000 + b"c"
         assert digest == sha256(path_of(file).read_bytes()).hexdigest()
         assert os.listdir(tmp_path) == []
@@ -80,7 +80,7 @@ async def test_a_body_is_spooled_and_leaves_no_file(tmp_path: Path) -> None:
 
 async def test_a_body_over_the_limit_is_refused_on_the_way(tmp_path: Path) -> None:
     with spool_file(tmp_path) as file, pytest.raises(Problem, match="10 bytes"):
-        await receive(pieces(b"a" * 6, b"a" * 6), file, 10, 60)
+        await receive(pieces(b"a" * 6, b"a" * 6), file, 10)
 
 
 async def test_a_body_that_stands_still_is_refused(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ async def test_a_body_that_stands_still_is_refused(tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     with spool_file(tmp_path) as file, pytest.raises(Problem, match="nothing of the body arrived"):
-        await receive(stalls(), file, 10, 0.01)
+        await receive(steady(stalls(), 0.01), file, 10)
 
 
 @pytest.mark.parametrize("level", [1, 9])
