@@ -1,6 +1,8 @@
 """The command line against the real stack: its own small table, with a categorical column and missing values."""
 
 import csv
+import gzip
+import io
 import json
 import os
 import random
@@ -15,7 +17,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from redis import Redis
 
+from shared.jobs import DeadLetter
+from shared.keys import Keys
 from tasador.client import Client, Invalid, NotFound, Unreachable
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,16 +37,17 @@ class Stack:
     table: Path
     url: str
 
-    def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tasador", *arguments],
+    def run(self, *arguments: str, stdin: str | bytes | None = None) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "tasador", *arguments]
+        done = subprocess.run(
+            words,
             cwd=self.table.parent,  # the command line works from anywhere
             env=self.environment,
-            input=stdin,
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
-            text=True,
             check=False,
         )
+        return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def json(self, *arguments: str, stdin: str | None = None) -> Any:
         done = self.run(*arguments, "-o", "json", stdin=stdin)
@@ -92,6 +98,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "TASADOR_GATEWAY_PORT": gateway,
         "TASADOR_MONITOR_PORT": monitor,
         "TASADOR_VALKEY_PORT": valkey,
+        "TASADOR_GATEWAY_INPUT_PREFIXES": f"{here.as_uri()}/",
     }
     outside = {name: value for name, value in os.environ.items() if not name.startswith("TASADOR_")}
     started = Stack(outside | settings, table, f"http://127.0.0.1:{gateway}")
@@ -151,7 +158,69 @@ def test_a_job_is_listed_shown_and_fetched(stack: Stack, tmp_path: Path) -> None
     assert stack.run("job", "results", job["id"]).stdout.count("\n") == ROWS
 
 
-@pytest.mark.parametrize("command", [("job", "show"), ("job", "cancel"), ("job", "results")])
+def test_a_job_takes_options_and_its_columns_come_back(stack: Stack) -> None:
+    wishes = ["--version", "1", "--priority", "high", "--deadline", "1h", "--passthrough", "zone,size"]
+    command = ["score", str(stack.table), *wishes, "--idempotency-key", "a key", "--wait", "--format", "json"]
+    first, again = (json.loads(stack.run(*command).stdout) for _ in range(2))
+    assert first["id"] == again["id"]
+    assert (first["priority"], first["passthrough"], first["model_version"]) == ("high", ["zone", "size"], "1")
+    assert first["deadline"]
+    rows = list(csv.DictReader(io.StringIO(stack.run("job", "results", first["id"], "--format", "csv").stdout)))
+    sent = list(csv.DictReader(io.StringIO(stack.table.read_text())))
+    assert [(row["zone"], row["size"]) for row in rows] == [(row["zone"], row["size"]) for row in sent]
+    manifest = stack.json("job", "manifest", first["id"])
+    assert (manifest["model_version"], manifest["rows"]["done"], manifest["partial"]) == ("1", ROWS, False)
+    assert sum(part["rows"] for part in manifest["parts"]) == ROWS
+    assert manifest["parts"][0]["sha256"] in stack.run("job", "manifest", first["id"]).stdout
+    refused = stack.run("score", str(stack.table), "--deadline", "yesterday", "--passthrough", "prediction")
+    assert refused.returncode == 1
+    assert "deadline" in refused.stderr
+    assert stack.run("score", str(stack.table), "--priority", "urgent").returncode == 2
+    assert stack.run("score", str(stack.table), "--version", "99").returncode == 4
+
+
+def test_a_compressed_pipe_and_a_reference_are_scored(stack: Stack) -> None:
+    piped = stack.run("score", "-", "-o", "-", stdin=gzip.compress(stack.table.read_bytes()))
+    assert (piped.returncode, piped.stdout.count("\n")) == (0, ROWS), piped.stderr
+    referred = stack.run("score", stack.table.as_uri(), "-o", "-")
+    assert (referred.returncode, referred.stdout) == (0, piped.stdout), referred.stderr
+    outside = stack.run("score", "file:///etc/rows.csv")
+    assert outside.returncode == 1
+    assert "TASADOR_GATEWAY_INPUT_PREFIXES" in outside.stderr
+
+
+def test_dead_letters_are_listed_shown_dropped_and_scored_again(stack: Stack) -> None:
+    assert stack.json("dead-letter", "list") == []
+    job = json.loads(stack.run("score", str(stack.table), "--wait", "--format", "json").stdout)["id"]
+    first, second, third = (
+        bury(stack, DeadLetter(job_id=job, row=row, chunk=0, reason="killed", deaths=2)) for row in (3, 4, 5)
+    )
+    assert [letter["id"] for letter in stack.json("dead-letter", "list", "--job", job)] == [third, second, first]
+    shown = stack.run("dead-letter", "show", first).stdout
+    zone = list(csv.DictReader(io.StringIO(stack.table.read_text())))[3]["zone"]
+    assert zone in shown
+    assert "killed" in shown
+    assert stack.json("dead-letter", "drop", third) == {"dropped": 1}
+    again = stack.json("dead-letter", "redrive", "--all", "--wait")
+    assert (again["rows"], again["passthrough"]) == ({"total": 2, "done": 2, "failed": 0}, ["job", "row"])
+    with Client(stack.url) as client:
+        assert [result.passed for result in client.results(again["id"])] == [{"job": job, "row": row} for row in (3, 4)]
+    assert stack.json("dead-letter", "list") == []
+    assert stack.run("dead-letter", "redrive", "--all").returncode == 4
+    assert stack.run("dead-letter", "redrive").returncode == 2
+    assert stack.run("dead-letter", "show", first).returncode == 4
+
+
+def bury(stack: Stack, letter: DeadLetter) -> str:
+    """List a dead letter, as the commit of its part would."""
+    keys = Keys()
+    with Redis(port=int(stack.environment["TASADOR_VALKEY_PORT"]), decode_responses=True) as redis:
+        redis.zadd(keys.dead_letters, {letter.id: letter.at.timestamp() * 1000})
+        redis.hset(keys.dead_letter_bodies, letter.id, letter.model_dump_json())
+    return letter.id
+
+
+@pytest.mark.parametrize("command", [("job", "show"), ("job", "cancel"), ("job", "results"), ("job", "webhook")])
 def test_what_is_not_there_is_exit_code_4(stack: Stack, command: tuple[str, ...]) -> None:
     missing = stack.run(*command, "01890000-0000-7000-8000-000000000000")
     assert missing.returncode == 4
