@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from services.gateway.tables.ahead import ahead
 from services.gateway.tables.block import Block, EmptyTable, NotATable, nothing
 from services.gateway.tables.carried import of_texts, spread
 from services.gateway.tables.columns import ColumnEncoder
@@ -40,9 +41,7 @@ class CsvTable:
         self._parts = chain([first[start:]], parts)
 
     def blocks(self) -> Iterator[Block]:
-        for part in self._parts:
-            if part.strip(b"\r\n"):
-                yield self._block(part)
+        return ahead(self._block, (part for part in self._parts if part.strip(b"\r\n")))
 
     def _block(self, part: bytes) -> Block:
         # Arrow takes a byte order mark away wherever a block begins.
