@@ -93,11 +93,12 @@ class JobQueue:
         Args:
             untold: its webhook has not heard of the end.
         """
-        created = _created(status.id)
-        ended = _milliseconds(status.finished_at or utc_now())
+        now = utc_now()
+        ended = status.finished_at or now
+        kept = ENDED_KEPT if untold else max(ENDED_KEPT - (now - ended), timedelta())  # zero: known by its id alone
         heard = job_message(status) if untold else ""
         dead = [text for part in parts for letter in part.dead_letters for text in _buried(letter)]
-        known = (created, ended, _seconds(ENDED_KEPT), heard, len(dead) // 3, *dead)
+        known = (_created(status.id), _milliseconds(ended), _seconds(kept), heard, len(dead) // 3, *dead)
         return bool(await self.run("restore", status.id, status.id, *known, *_flat(status.to_hash())))
 
     async def begin(self, held: Held) -> Begun:

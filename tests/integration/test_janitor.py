@@ -20,10 +20,10 @@ from services.scorer.upkeep import Upkeep
 from shared.broker import ensure_group
 from shared.clock import utc_now
 from shared.dead_letters import DeadLetters
-from shared.jobs import DeadLetter, JobSpec, JobState, JobStatus, Part
+from shared.jobs import DeadLetter, JobRecord, JobSpec, JobState, JobStatus, Part
 from shared.keys import SCORERS_GROUP, Keys
 from shared.lease import Lease
-from shared.records import END, end_job, parts_of, read_record, submit_job
+from shared.records import END, end_job, find_job, parts_of, read_record, submit_job
 from shared.scripts import FINALISE, Held, JobQueue
 from shared.store import Store
 from shared.tasks import end
@@ -148,6 +148,23 @@ async def test_a_cancelled_job_stays_cancelled_and_readable(site: Site) -> None:
     assert status == ended
     assert [part.key for part in await parts_of(site.queue, site.store, status)] == ["part-0"]
     assert (await site.queue.backlog(), await site.in_stream(), await site.queue.open_jobs()) == (0, [], [])
+
+
+async def test_of_a_job_that_ended_long_ago_the_id_comes_back_alone(site: Site, keys: Keys) -> None:
+    """Else a flush would fill the memory with what the store answers for."""
+    spec = await site.submit(rows=200)
+    ended = await end_job(site.queue, site.store, spec.id, "cancelled")
+    assert ended is not None
+    old = ended.model_copy(update={"finished_at": utc_now() - timedelta(days=8)})
+    record = JobRecord(status=old, model_digest="", parts=())
+    await site.store.put(f"jobs/{spec.id}/{END}", record.model_dump_json().encode())
+    await flushed(site)
+    await site.restorer.restore()
+    assert await site.state(spec) is None
+    assert (await site.queue.ids(10), await site.redis.zrange(keys.ended_jobs, 0, -1)) == ([spec.id], [spec.id])
+    assert await find_job(site.queue, site.store, spec.id) == old
+    await site.restorer.restore()
+    assert site.mended() == {"restored": 1}
 
 
 async def test_dead_letters_come_back_with_their_job(site: Site, keys: Keys) -> None:

@@ -99,7 +99,10 @@ LISTING: dict[str, Any] = {
     "summary": "List jobs, the newest first",
     "description": "A page that is filtered by state may be shorter than `limit`, even empty, and yet not be the last.",
     "response_class": JSONResponse,
-    "responses": {200: {"model": JobList}, **describe_statuses("invalid-parameter", "redis-unavailable")},
+    "responses": {
+        200: {"model": JobList},
+        **describe_statuses("invalid-parameter", "redis-unavailable", "store-unavailable"),
+    },
 }
 
 ONE: dict[str, Any] = {
