@@ -20,13 +20,14 @@ from shared import artifact
 from shared.engine import load_model
 from shared.jobs import new_job_id
 from shared.store import Store
-from tests.artifacts import a_champion
+from tests.artifacts import a_champion, an_artifact
 from tests.integration.test_gateway_process import a_process, announced
 from tests.pipelines import a_table
 from tests.processes import ServiceProcess
 from tests.waiting import eventually
 
 ROWS = 20_000
+CSV = {"Content-Type": "text/csv"}
 
 
 @pytest.fixture
@@ -53,9 +54,9 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in records]
 
 
-async def predictions(store: Store, table: pd.DataFrame) -> list[float]:
+async def predictions(store: Store, table: pd.DataFrame, version: str = "1") -> list[float]:
     """What the artifact says of every row, by itself."""
-    model = load_model(await artifact.fetch(store, "model", "1"))
+    model = load_model(await artifact.fetch(store, "model", version))
     rows = [model.encoder.encode(row) for row in rows_of(table)]
     found: list[float] = model.predict(np.array(rows)).tolist()
     return found
@@ -78,6 +79,25 @@ async def test_every_row_is_predicted_once_and_in_order(
         assert records == [{"index": index, "prediction": value} for index, value in enumerate(expected)]
         parquet = await client.get(links["results"], headers={"Accept": "application/vnd.apache.parquet"})
         assert pq.read_table(io.BytesIO(parquet.content)).column("prediction").to_pylist() == expected
+
+
+@pytest.mark.usefixtures("scorers")
+async def test_a_job_is_scored_by_the_version_it_names_whatever_serves(
+    gateway: tuple[httpx.AsyncClient, ServiceProcess], store: Store
+) -> None:
+    client, _ = gateway
+    table = a_table(2000)
+    await an_artifact(store, version="2", seed=1)
+    answers = {
+        version: await client.post("/jobs", content=table.to_csv(index=False), params=params, headers=CSV)
+        for version, params in (("2", {"version": "2"}), ("1", {}))
+    }
+    for version, answer in answers.items():
+        assert answer.status_code == 202, answer.text
+        links = answer.json()["links"]
+        assert (await client.get(links["self"], params={"wait": 100})).json()["model_version"] == version
+        records = [json.loads(line) for line in (await client.get(links["results"])).text.splitlines()]
+        assert [record["prediction"] for record in records] == await predictions(store, table, version)
 
 
 def bodies(table: pd.DataFrame) -> list[tuple[str, bytes]]:
