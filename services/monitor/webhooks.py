@@ -19,6 +19,7 @@ from shared.webhooks.schedule import Schedule
 
 AT_ONCE = 32  # messages; an attempt takes a socket and some kilobytes
 AT_ONCE_PER_HOST = 8  # one that hangs must not hold up all others
+LOOK_AT = 1000  # messages, to find some for other hosts
 LOOK_SECONDS = 0.5
 DIED = "the sender died before it knew what became of it"
 
@@ -76,14 +77,20 @@ class Webhooks:
 
     async def _look(self) -> None:
         self.waiting = await self._messages.waiting()
-        free = AT_ONCE - len(self._tasks)
-        if self._delivery is None or not self.waiting or free <= 0:
+        if self._delivery is None or not self.waiting:
             return
+        for message_id, url in await self._messages.due(LOOK_AT):
+            if len(self._tasks) >= AT_ONCE:
+                return
+            host = urlsplit(url).netloc
+            if list(self._tasks.values()).count(host) < AT_ONCE_PER_HOST:
+                await self._take(message_id, host)
+
+    async def _take(self, message_id: str, host: str) -> None:
         claimed_at = time.monotonic()
-        async for message in self._messages.claim(free, 2 * self._timeout):
-            host = urlsplit(message.url).netloc
-            busy = list(self._tasks.values()).count(host) >= AT_ONCE_PER_HOST
-            task = asyncio.create_task(self._defer(message) if busy else self._handle(message, host, claimed_at))
+        message = await self._messages.claim(message_id, 2 * self._timeout)
+        if message is not None:
+            task = asyncio.create_task(self._handle(message, host, claimed_at))
             self._tasks[task] = host
             task.add_done_callback(self._tasks.pop)
 
@@ -119,10 +126,6 @@ class Webhooks:
         elapsed = utc_now() - message.since
         pause = None if answer.refused else self._schedule.pause(tries, elapsed, answer.retry_after)
         return ("failed", None) if pause is None else ("due", pause)
-
-    async def _defer(self, message: Claimed) -> None:
-        """Leave room for other hosts: look at the message again when one attempt at this host has ended for certain."""
-        await self._settle(message, "due", _before(message), _tries(message), self._timeout)
 
     async def _settle(
         self,

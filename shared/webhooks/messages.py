@@ -4,10 +4,11 @@ A message is claimed for a time. Whoever does not say within it what became of t
 claims the message: so it is never lost, never sent by two at once, and may be received twice.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import randrange
 from secrets import token_hex
 from typing import Any, Literal
 
@@ -95,14 +96,26 @@ class Messages:
         """Have a message sent now, whatever became of it; False while it is being sent."""
         return bool(await self._run("resend", message_id, url, body))
 
-    async def claim(self, limit: int, hidden: timedelta) -> AsyncIterator[Claimed]:
-        """Claim up to so many messages that are due, or whose end is to be recorded, for so long each."""
-        due: Any = await self._redis.zrangebyscore(self._keys.webhooks_due, 0, await self._now(), 0, limit)
-        for message_id in due:
-            token = token_hex(8)
-            fields = await self._run("claim", message_id, token, _milliseconds(hidden))
-            if fields:
-                yield _claimed(message_id, token, dict(zip(fields[::2], fields[1::2], strict=True)))
+    async def due(self, limit: int) -> list[tuple[str, str]]:
+        """Return id and URL of messages that are due, or whose end is to be recorded, those that wait longest first.
+
+        Of more than `limit` some that lie together: whoever cannot send the first ones finds others in a later look.
+        """
+        now = await self._now()
+        spare = await self._redis.zcount(self._keys.webhooks_due, 0, now) - limit
+        start = randrange(spare + 1) if spare > 0 else 0
+        ids: Any = await self._redis.zrangebyscore(self._keys.webhooks_due, 0, now, start, limit)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for message_id in ids:
+                pipe.hget(self._keys.webhook(message_id), "url")
+            urls = await pipe.execute()
+        return [(message_id, url or "") for message_id, url in zip(ids, urls, strict=True)]
+
+    async def claim(self, message_id: str, hidden: timedelta) -> Claimed | None:
+        """Claim a message for so long; None when it is not due any more."""
+        token = token_hex(8)
+        fields = await self._run("claim", message_id, token, _milliseconds(hidden))
+        return _claimed(message_id, token, dict(zip(fields[::2], fields[1::2], strict=True))) if fields else None
 
     async def settle(
         self,

@@ -19,12 +19,13 @@ from shared.store import Store, StoreUnavailable
 from shared.tasks import end
 from shared.webhooks.addresses import Guard
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.messages import KEPT, Messages, Webhook
+from shared.webhooks.messages import KEPT, Claimed, Messages, Webhook
 from shared.webhooks.outcomes import OUTCOME, is_untold, read_outcome
 from shared.webhooks.schedule import Schedule
 from shared.webhooks.signing import signature
 from tests.builders import a_spec
 from tests.receiver import HANG, Receiver, receiver
+from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
 KEY = bytes(range(32))
@@ -94,6 +95,12 @@ async def reached(there: Receiver, times: int = 1) -> None:
         return len(there.received) >= times
 
     await eventually(enough, within=PATIENCE)
+
+
+async def claimed(messages: Messages, hidden: timedelta) -> list[Claimed]:
+    """Claim everything that is due."""
+    found = [await messages.claim(message_id, hidden) for message_id, _ in await messages.due(100)]
+    return [message for message in found if message is not None]
 
 
 async def test_a_message_arrives_once_and_signed(post: Post, redis: Redis, keys: Keys) -> None:
@@ -221,9 +228,9 @@ async def test_a_sender_that_died_is_followed_by_another(post: Post) -> None:
 
 async def test_who_was_late_does_not_overrule_who_took_over(messages: Messages) -> None:
     await messages.enqueue("m1", "https://example.org/", BODY)
-    (late,) = [each async for each in messages.claim(10, timedelta())]
-    (current,) = [each async for each in messages.claim(10, timedelta(hours=1))]
-    assert [each async for each in messages.claim(10, timedelta())] == []
+    (late,) = await claimed(messages, timedelta())
+    (current,) = await claimed(messages, timedelta(hours=1))
+    assert await claimed(messages, timedelta()) == []
     assert not await messages.settle(late, "failed", [], tries=1, again=None)
     for _ in range(2):  # as when the first answer was lost
         assert await messages.settle(current, "delivered", [], tries=1, again=None)
@@ -243,6 +250,18 @@ async def test_a_host_that_hangs_does_not_hold_up_others(post: Post) -> None:
         assert len(hanging.received) == 8
 
 
+async def test_of_too_many_messages_each_is_seen_in_some_look(messages: Messages) -> None:
+    names = {f"m{number}" for number in range(20)}
+    for name in names:
+        await messages.enqueue(name, f"https://{name}.example/", BODY)
+    seen: set[tuple[str, str]] = set()
+    while len(seen) < len(names):
+        some = await messages.due(5)
+        assert len(some) == 5
+        seen |= set(some)
+    assert seen == {(name, f"https://{name}.example/") for name in names}
+
+
 async def test_it_is_sent_again_on_request(post: Post) -> None:
     async with receiver(410, 200) as there, post.sending():
         await post.messages.enqueue("m1", there.url, BODY)
@@ -256,9 +275,9 @@ async def test_it_is_sent_again_on_request(post: Post) -> None:
 
 async def test_what_is_being_sent_is_not_sent_beside_it(messages: Messages) -> None:
     await messages.enqueue("m1", "https://example.org/", BODY)
-    (claimed,) = [each async for each in messages.claim(10, timedelta(hours=1))]
-    assert not await messages.resend("m1", claimed.url, claimed.body)
-    assert [each async for each in messages.claim(10, timedelta())] == []
+    (sending,) = await claimed(messages, timedelta(hours=1))
+    assert not await messages.resend("m1", sending.url, sending.body)
+    assert await claimed(messages, timedelta()) == []
 
 
 async def test_without_a_secret_messages_wait(post: Post) -> None:
@@ -287,17 +306,17 @@ def an_ended(url: str) -> JobStatus:
 
 async def test_redis_forgets_everything_and_each_end_is_told_once(post: Post, redis: Redis, queue: JobQueue) -> None:
     async with receiver(200) as there, post.sending():
-        told = an_ended(there.url)
-        silent = told.model_copy(update={"id": new_job_id(), "webhook": None})
-        assert await restored(post, queue, told)
+        status = an_ended(there.url)
+        silent = status.model_copy(update={"id": new_job_id(), "webhook": None})
+        assert await restored(post, queue, status)
         assert not await restored(post, queue, silent)
-        await post.ended(told.id)
+        await post.ended(status.id)
         await redis.flushall()
-        assert not await restored(post, queue, told)
-    outcome = await read_outcome(post.store, told.id)
+        assert not await restored(post, queue, status)
+    outcome = await read_outcome(post.store, status.id)
     assert outcome is not None
     assert (outcome.state, outcome.attempts[0].status) == ("delivered", 200)
-    assert [json.loads(each.body)["data"]["id"] for each in there.received] == [told.id]
+    assert [json.loads(each.body)["data"]["id"] for each in there.received] == [status.id]
 
 
 async def restored(post: Post, queue: JobQueue, status: JobStatus) -> bool:
@@ -312,6 +331,43 @@ async def test_a_job_that_is_removed_is_not_told_of_any_more(post: Post, queue: 
     assert await restored(post, queue, status)
     await queue.run("forget", status.id, status.id)
     assert (await post.messages.find(status.id), await post.messages.waiting()) == (None, 0)
+
+
+async def test_redis_forgets_a_message_while_it_is_received(post: Post, redis: Redis) -> None:
+    async with receiver(200) as there, post.sending():
+        there.released.clear()
+        status = an_ended(there.url)
+        await post.messages.enqueue(status.id, there.url, job_message(status))
+        await reached(there)
+        await redis.flushall()
+        there.released.set()
+        await told(post, status)
+
+
+async def test_redis_goes_away_during_an_attempt_and_nothing_is_sent_twice(valkey: ValkeyServer, store: Store) -> None:
+    redis = Redis.from_url(valkey.url, decode_responses=True)
+    post = Post(Messages(redis, Keys()), store)
+    async with receiver(200) as there, post.sending():
+        there.released.clear()
+        status = an_ended(there.url)
+        await post.messages.enqueue(status.id, there.url, job_message(status))
+        await reached(there)
+        valkey.kill()
+        there.released.set()
+        await told(post, status)  # the store, while Redis cannot be
+        valkey.start()
+        webhook = await post.ended(status.id)
+    await redis.aclose()
+    assert (webhook.state, len(there.received), post.counted) == ("delivered", 1, {"delivered": 1})
+
+
+async def told(post: Post, status: JobStatus) -> None:
+    """Wait until the store knows that a job's message has ended."""
+
+    async def recorded() -> bool:
+        return not await is_untold(post.store, status)
+
+    await eventually(recorded, within=PATIENCE)
 
 
 class Full(Store):
