@@ -64,3 +64,13 @@ async def test_a_job_expires_at_its_deadline_with_what_is_done(redis: Redis, job
     assert [record["index"] for record in records] == list(range(status.done))
     assert [record["prediction"] for record in records] == jobs.model.predict(x)[: status.done].tolist()
     assert await jobs.queue.backlog() == 0
+
+
+async def test_a_job_expires_although_its_chunk_takes_for_ever(jobs: Jobs, fleet: Fleet) -> None:
+    fleet.start(scorer_max_rows_per_second=1)
+    late = await jobs.submit(jobs.rows(1000), 1000, deadline=utc_now() + timedelta(seconds=2))
+    await reached(jobs, late, "expired")
+    x = jobs.rows(1)
+    small = await jobs.submit(x, 1)
+    await reached(jobs, small, "completed")
+    await jobs.assert_complete(small, x)
