@@ -5,6 +5,7 @@ grouping, so windows, replicas and restarts are exact; Redis can do it (HINCRBY)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -47,12 +48,14 @@ class ColumnProfile(BaseModel):
     def null_rate(self) -> float | None:
         return self.nulls / self.n if self.n else None
 
-    def bins(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the bin of each value that is not null."""
-        if self.kind == "numeric":
-            return np.searchsorted(np.asarray(self.edges), values, side="left").astype(np.int64)
-        unknown = len(self.counts) - 1
-        return np.where(values < 0, unknown, values).astype(np.int64)
+    def counts_of(self, values: NDArray[np.float64]) -> list[int]:
+        """Return how many values, none of them null, are in each bin."""
+        if self.kind == "numeric":  # with so few edges, twice as fast as to look for the bin of each value
+            above = [len(values), *(int(np.count_nonzero(values > edge)) for edge in self.edges), 0]
+            return [more - less for more, less in pairwise(above)]
+        codes = np.where(values < 0, len(self.counts) - 1, values).astype(np.int64)
+        counted: list[int] = np.bincount(codes).tolist()
+        return counted
 
     def standardised(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (x - mean) / std, limited to ±1000."""
@@ -135,15 +138,17 @@ def summarise(profile: Profile, x: NDArray[np.float64], predictions: NDArray[np.
     (sum and sum of squares of standardised values in fixed point). Zeros are left out.
     """
     summary: Summary = {"n": len(x)}
+    columns = np.ascontiguousarray(x.T)  # in one piece each, which every pass below is faster for
     for i, column in enumerate(profile.features):
-        _count(summary, str(i), column, x[:, i])
+        _count(summary, str(i), column, columns[i])
     _count(summary, "p", profile.prediction, predictions)
     return summary
 
 
 def _count(summary: Summary, prefix: str, column: ColumnProfile, values: NDArray[np.float64]) -> None:
-    present = values[~np.isnan(values)]
-    for index, count in enumerate(np.bincount(column.bins(present)).tolist()):
+    nulls = np.isnan(values)
+    present = values[~nulls] if nulls.any() else values
+    for index, count in enumerate(column.counts_of(present)):
         if count:
             summary[f"{prefix}:{index}"] = count
     if len(present) < len(values):

@@ -90,7 +90,7 @@ def conclude(
     chunk = replace(chunk, errors=[*chunk.errors, *poison])
     errors = [*chunk.errors, *_not_finite(chunk.start, _without_errors(chunk) & ~np.isfinite(predictions))]
     finite = np.isfinite(found)
-    counts = summarise(model.profile, rows.x[finite], found[finite])
+    counts = summarise(model.profile, *((rows.x, found) if finite.all() else (rows.x[finite], found[finite])))
     return _scored(replace(chunk, errors=errors), predictions, counts, seconds)
 
 
