@@ -86,6 +86,8 @@ class JobSpec(_Record):
     """What is not scored by then ends the job as `expired`."""
     webhook: str | None = None
     """URL that hears of the job's end."""
+    suspect: bool | None = None
+    """Its rows killed an engine before: they are isolated from the first attempt on."""
     created_at: AwareDatetime = Field(default_factory=utc_now)
     request_id: str = ""
 
@@ -158,6 +160,7 @@ class JobStatus(_Record):
     priority: Priority = "normal"
     deadline: AwareDatetime | None = None
     webhook: str | None = None
+    suspect: bool | None = None
     request_id: str = ""
     created_at: AwareDatetime
     started_at: AwareDatetime | None = None

@@ -10,8 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.jobs import DeadLetter
-from shared.keys import Keys, job_path
+from shared.keys import SCORERS_GROUP, Keys, job_path
 from shared.records import read_spec
+from shared.scripts import Held, JobQueue
 from shared.store import Store
 from tests.artifacts import an_artifact
 from tests.integration.by_hand import Gateway, HandScorer, a_csv, gateway, problem, ready_store
@@ -167,6 +168,17 @@ async def test_redriven_rows_are_scored_as_a_new_job_and_say_where_they_come_fro
         {"index": 1, "prediction": 17.0, "job": first, "row": 17},
         {"index": 2, "prediction": 5.0, "job": second, "row": 5},
     ]
+
+
+async def test_a_redriven_row_is_isolated_before_it_kills_anybody(
+    gate: Gateway, hand: HandScorer, redis: Redis, queue: JobQueue
+) -> None:
+    job = await died(gate, hand, 7)
+    again = await redriven(gate, {"ids": [f"{job}:7"]})
+    found: Any = await redis.xreadgroup(SCORERS_GROUP, "one", {queue.keys.chunks: ">"}, count=1)
+    entry, fields = found[0][1][0]
+    begun = await queue.begin(Held("one", entry, again["id"], int(fields["chunk"])))
+    assert (fields["job"], begun.answer, begun.suspect) == (again["id"], "ok", True)
 
 
 async def test_a_row_that_dies_again_is_a_new_letter(gate: Gateway, hand: HandScorer) -> None:

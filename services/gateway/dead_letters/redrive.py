@@ -95,6 +95,7 @@ class Redrive:
             input_key=input_key,
             input_offsets=chunked.offsets,
             passthrough=list(CARRIED),
+            suspect=True,
             request_id=request_id,
         )
         log.info("redriving dead letters", job_id=job_id, letters=len(letters), rows=spec.rows)

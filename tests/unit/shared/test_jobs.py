@@ -87,6 +87,7 @@ def test_clients_see_the_documented_shape() -> None:
             "self": f"/jobs/{status.id}",
             "results": f"/jobs/{status.id}/results",
             "errors": f"/jobs/{status.id}/errors",
+            "manifest": f"/jobs/{status.id}/manifest",
             "events": f"/jobs/{status.id}/events",
         },
     }
