@@ -1,6 +1,7 @@
 """What a caller may say of a job beside its table: the query of `POST /jobs`, read in this one place."""
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -25,7 +26,11 @@ _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?
 def _names(value: Any) -> Sequence[str]:
     """Split `id,name`; a name that holds a comma is quoted as in CSV."""
     texts: Iterable[str] = [value] if isinstance(value, str) else value
-    return [name for row in csv.reader(texts, skipinitialspace=True) for name in row]
+    try:
+        rows = [row for text in texts for row in csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)]
+    except csv.Error as error:
+        raise ValueError(f"expected names between commas: {error}") from None
+    return [name for row in rows for name in row]
 
 
 class JobOptions(BaseModel):

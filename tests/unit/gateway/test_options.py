@@ -71,7 +71,10 @@ def test_columns_that_pass_through_are_separated_by_commas(value: Any, names: tu
     assert options(passthrough=value).passthrough == names
 
 
-@pytest.mark.parametrize("value", ["id,id", "prediction", "index", "error_code", "id,,name", ",".join("abc" * 50)])
+@pytest.mark.parametrize(
+    "value",
+    ["id,id", "prediction", "index", "error_code", "id,,name", "id\n,name", '"' + "x" * 200_000, ",".join("abc" * 50)],
+)
 def test_other_columns_are_refused(value: str) -> None:
     with pytest.raises(ValidationError):
         options(passthrough=value)
