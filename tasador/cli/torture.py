@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def torture(  # noqa: PLR0917 - the options of a command
-    minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="For how long.")] = 2.0,
+    minutes: Annotated[float, typer.Option(min=0.1, max=240, help="For how long.")] = 2.0,
     faults: Annotated[str, typer.Option(help=f"What to do, of {', '.join(CHOICES)}.")] = USUAL,
     flush: Annotated[
         bool, typer.Option("--flush", help="Make Redis lose everything, too: the monitor's figures are gone for good.")

@@ -57,10 +57,9 @@ class Promoter:
 
     def _agree(self) -> bool:
         try:
-            found = self._client.replicas()
+            return self._client.replicas().converged
         except TasadorError:
             return False
-        return found.converged and found.desired is not None and found.desired.version == self._first
 
     def _ask(self, version: str) -> None:
         asked = self._history.now()

@@ -52,6 +52,11 @@ class LocalStack:
         self.wait(lambda: "Ready after" in self.output(), within=START)
         return self
 
+    def tasador(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line beside it."""
+        argv = [sys.executable, "-m", "tasador", *arguments]
+        return subprocess.run(argv, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
+
     def stop(self) -> int:
         """Ctrl-C; return the exit code."""
         assert self._launcher is not None

@@ -1,5 +1,6 @@
 """The journey of the README on the example data, with what can go wrong on the way: all processes are real."""
 
+import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -189,6 +190,18 @@ def test_accepted_jobs_finish_although_valkey_lost_everything(
     assert client.job(job.id).id == job.id  # known, not 404
     every_row_once(client, job.id)
     stack.wait(lambda: client.health().status == "healthy")
+
+
+def test_torture_breaks_it_and_finds_every_promise_kept(stack: LocalStack) -> None:
+    options = {"--minutes": "0.3", "--every": "3", "--jobs": "2", "--rows": "4000", "--seed": "1", "-o": "json"}
+    done = stack.tasador("torture", "--flush", *(word for option in options.items() for word in option))
+    assert done.returncode == 0, done.stderr + done.stdout
+    found = json.loads(done.stdout)
+    assert found["held"] is True
+    assert sum(found["faults"]["done"].values()) == 6
+    assert found["faults"]["while_jobs_ran"] > 0
+    tested = {promise["name"] for promise in found["promises"] if promise["checked"]}
+    assert {"ends", "known", "rows", "values", "counts", "progress", "unknown", "answers", "predictions"} <= tested
 
 
 def test_what_was_stopped_is_found_again_and_not_trained_again(stack: LocalStack, client: Client) -> None:
