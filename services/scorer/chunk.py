@@ -9,12 +9,13 @@ from services.scorer.attempt import Attempt
 from services.scorer.fleet import Fleet
 from services.scorer.inputs import Inputs
 from services.scorer.isolate import Isolation
+from services.scorer.letters import dead_letters, poison
 from services.scorer.metrics import Metrics
 from services.scorer.patience import JobImpossible, insist, until_answered
 from services.scorer.score import Scored, conclude, give_up, read_rows, score_chunk
 from services.scorer.settings import ScorerSettings
 from services.scorer.thread import EngineThread
-from shared.chunks import ChunkInvalid, RowError
+from shared.chunks import ChunkInvalid
 from shared.engine import Model
 from shared.events import ChunkScored
 from shared.jobs import DeadLetter, JobSpec, Part
@@ -86,26 +87,17 @@ class ChunkWork:
         self, attempt: Attempt, spec: JobSpec, model: Model, data: bytes
     ) -> tuple[Scored, list[DeadLetter]]:
         """Score a chunk without trusting it. Rows that the engine cannot take end as dead letters."""
-        held, earlier = attempt.held, attempt.deliveries - 1
-        rows = await self._thread.run(lambda: read_rows(model, data, spec.first_row(held.chunk)))
+        rows = await self._thread.run(lambda: read_rows(model, data, spec.first_row(attempt.held.chunk)))
         started = time.perf_counter()
         bisection = await self._isolation.predict(spec, rows.x)
         seconds = time.perf_counter() - started
         indices = rows.indices()
-        dead = [
-            DeadLetter(
-                job_id=held.job,
-                chunk=held.chunk,
-                row=int(indices[found.row]),
-                reason=found.reason,
-                deaths=earlier + found.failures,
-            )
-            for found in bisection.condemned
-        ]
-        if dead:
-            log.error("rows that the engine cannot take", rows=[d.row for d in dead[:LOGGED]], **attempt.context)
-        poison = [RowError(letter.row, "", "poison", letter.reason) for letter in dead]
-        return await self._thread.run(lambda: conclude(model, rows, bisection.predictions, seconds, poison)), dead
+        errors = poison(bisection.condemned, indices)
+        if errors:
+            first = [error.index for error in errors[:LOGGED]]
+            log.error("rows that the engine cannot take", count=len(errors), first=first, **attempt.context)
+        scored = await self._thread.run(lambda: conclude(model, rows, bisection.predictions, seconds, errors))
+        return scored, dead_letters(attempt, bisection.condemned, indices)
 
     async def _give_up(self, attempt: Attempt, spec: JobSpec) -> str:
         held, deaths = attempt.held, attempt.deliveries - 1

@@ -1,6 +1,7 @@
 """Scoring where a row may kill the process: in a disposable child, with rows that fail found by bisection."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -16,6 +17,7 @@ from shared.telemetry import get_logger
 
 IDLE_SECONDS = 5.0  # the child takes as much memory as the model does: it goes when no chunk needs it
 LEAST_SECONDS = 5.0  # for however few rows
+SEARCH_CHUNKS = 10  # a search may take so many times what a chunk may: one row that hangs takes four
 
 log = get_logger(__name__)
 
@@ -42,7 +44,12 @@ class Isolation:
             CannotIsolate: nothing is known of any row.
         """
         engine = await self._ready(spec)
-        bisection = Bisection(x, lambda rows: engine.predict(rows, time_limit(len(rows), len(x), self._seconds)))
+        until = time.monotonic() + SEARCH_CHUNKS * self._seconds
+        bisection = Bisection(
+            x,
+            lambda rows: engine.predict(rows, time_limit(len(rows), len(x), self._seconds)),
+            lambda: time.monotonic() < until,
+        )
         try:
             await bisection.run()
         except BaseException:  # it may be in the midst of an answer that nobody waits for any more

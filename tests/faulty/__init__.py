@@ -37,7 +37,7 @@ class Faults:
     raise_at: float | None = None
     """RuntimeError."""
     eat_at: float | None = None
-    """It takes all the memory that it gets."""
+    """It asks for 4 GB of memory, and goes on if it gets them."""
     hang_at: float | None = None
     """It never comes back, and lets other threads run."""
     freeze_at: float | None = None

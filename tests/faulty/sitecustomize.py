@@ -35,9 +35,7 @@ def _is_here(name: str, x: Any) -> bool:
 def _eat() -> None:
     from numpy import empty  # noqa: PLC0415 - whoever has an engine has it, too
 
-    eaten = []
-    while True:
-        eaten.append(empty(1 << 27))  # asked for, and not touched: it costs nobody else anything
+    [empty(1 << 27) for _ in range(4)]  # asked for, and not touched: it costs nobody else anything
 
 
 def _engine(module: ModuleType) -> None:

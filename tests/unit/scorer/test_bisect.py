@@ -16,11 +16,13 @@ class Engine:
     """Doubles its only feature, and cannot take some rows."""
 
     def __init__(self, poison: set[int], flaky: set[int] | None = None) -> None:
+        self.asked = 0
         self.deaths: list[set[int]] = []
         self._poison = poison
         self._flaky = flaky or set()
 
     async def predict(self, x: Rows) -> Rows:
+        self.asked += 1
         rows = {int(row) for row in x[:, 0]}
         if rows & (self._poison | self._flaky):
             self._flaky -= rows
@@ -70,6 +72,19 @@ def test_what_failed_once_is_not_condemned() -> None:
 
 def test_a_single_row_that_failed_once_is_not_condemned() -> None:
     assert bisected(1, Engine(set(), flaky={0})).condemned == []
+
+
+@given(tables, st.integers(0, 40))
+def test_when_time_is_up_blocks_that_fail_are_condemned_whole(table: tuple[int, set[int]], trials: int) -> None:
+    rows, poison = table
+    engine = Engine(poison)
+    bisection = Bisection(np.arange(float(rows)).reshape(-1, 1), engine.predict, lambda: engine.asked < trials)
+    asyncio.run(bisection.run())
+    condemned = {row for found in bisection.condemned for row in range(found.row, found.row + found.rows)}
+    assert poison <= condemned
+    assert condemned == set(np.flatnonzero(np.isnan(bisection.predictions)))
+    assert engine.asked <= trials + math.ceil(math.log2(rows)) + 2
+    assert all(found.failures for found in bisection.condemned)
 
 
 def test_nothing_is_asked_about_no_rows() -> None:
