@@ -8,14 +8,14 @@ import pytest
 from redis.asyncio import Redis
 
 from services.scorer import tidy
-from services.scorer.tidy import SWEEP_AFTER
+from services.scorer.tidy import SWEEP_AFTER, Tidier
 from shared.broker import ensure_group
 from shared.clock import utc_now
 from shared.jobs import DeadLetter, JobSpec, Part
 from shared.keys import SCORERS_GROUP, job_path, part_path
 from shared.records import SPEC, end_job, find_job
 from shared.scripts import JobQueue
-from shared.store import Store
+from shared.store import Store, StoreUnavailable
 from tests.builders import a_spec
 from tests.integration.by_hand import gateway, problem
 from tests.integration.test_janitor import RETENTION, Site, flushed
@@ -57,6 +57,13 @@ async def stored(site: Site, spec: JobSpec) -> Sequence[str]:
     return sorted([key.removeprefix(prefix) async for key in site.store.list(prefix)])
 
 
+class CutOff(Store):
+    """A janitor that dies half-way."""
+
+    async def delete_all(self, prefix: str) -> None:
+        raise StoreUnavailable(f"cut off before {prefix}")
+
+
 # --- retention
 
 
@@ -79,7 +86,9 @@ async def test_a_job_past_its_retention_is_removed_everywhere(site: Site) -> Non
 async def test_a_removal_that_was_cut_off_is_finished_and_runs_nothing_again(site: Site) -> None:
     spec = await an_ended_job(site)
     await ended_at(site, utc_now() - RETENTION, spec)
-    await site.store.delete(job_path(spec.id, SPEC))  # and then the janitor died
+    cut_off = Tidier(site.upkeep, CutOff.open(site.store.url), retention=RETENTION, metrics=site.metrics)
+    await cut_off.remove()
+    assert site.removed() == {}
     await site.restorer.restore()
     await site.tidier.remove()
     assert await site.store.directories("jobs") == []
@@ -97,7 +106,8 @@ async def test_what_was_never_submitted_is_removed_once_it_is_old(site: Site, st
 
 async def test_a_removal_that_was_cut_off_before_a_flush_is_finished_too(site: Site) -> None:
     spec = await an_ended_job(site, id=OLD)
-    await site.store.delete(job_path(spec.id, SPEC))
+    await ended_at(site, utc_now() - RETENTION, spec)
+    await Tidier(site.upkeep, CutOff.open(site.store.url), retention=RETENTION, metrics=site.metrics).remove()
     await flushed(site)
     await site.restorer.restore()
     assert await site.store.directories("jobs") == []
