@@ -115,6 +115,8 @@ async def _health(runtime: Runtime) -> Health:
     elif not consuming:
         warnings.append("the consumers are starting")
     degraded = bool(warnings)
+    if runtime.webhooks.warning:
+        warnings.append(runtime.webhooks.warning)
     try:
         version = (await runtime.monitor.champion()).version
         if redis:

@@ -56,6 +56,12 @@ class Webhooks:
         self._counted = counted
         self._tasks: dict[asyncio.Task[None], str] = {}
 
+    @property
+    def warning(self) -> str | None:
+        if self._delivery is not None or not self.waiting:
+            return None
+        return f"{self.waiting} webhooks wait: TASADOR_WEBHOOK_SECRETS has no secret to sign them with"
+
     async def run(self) -> None:
         """Send until cancelled. What is being sent then goes on until `stop`."""
         if self._delivery is None:

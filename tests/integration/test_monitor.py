@@ -27,6 +27,7 @@ from shared.profile import Profile, summarise
 from shared.replica import live_replicas
 from shared.signature import Signature
 from shared.store import Store
+from shared.webhooks.messages import Messages
 from tests.artifacts import a_champion
 from tests.processes import ServiceProcess
 from tests.unit.monitor.builders import Rows, a_chunk, an_event
@@ -394,6 +395,7 @@ async def test_drift_names_the_shifted_feature_and_no_other(monitors: Monitors) 
             assert refused.headers["content-type"] == "application/problem+json"
             assert refused.json()["errors"][0]["pointer"] == "#/query/window"
         assert (await get(client, "/health"))["status"] == "warning"
+        await _check_webhooks_wait(monitors, client)
         await _check_metrics(client)
         page = (await client.get("/docs")).text
         assert "https://" not in page
@@ -432,6 +434,16 @@ async def _reference(monitors: Monitors) -> list[list[float | None]]:
         drawn: list[float | None] = [v for v, n in zip(values, column.counts, strict=True) for _ in range(n)]
         columns.append(drawn + [None] * column.nulls)
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+async def _check_webhooks_wait(monitors: Monitors, client: httpx.AsyncClient) -> None:
+    """Without a secret: somebody should look."""
+    await Messages(monitors.redis, monitors.keys).enqueue("m1", "https://example.org/", "{}")
+
+    async def warned() -> bool:
+        return "TASADOR_WEBHOOK_SECRETS" in str((await get(client, "/health"))["warnings"])
+
+    await eventually(warned, within=40)
 
 
 async def _check_metrics(client: httpx.AsyncClient) -> None:

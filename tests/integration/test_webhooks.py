@@ -288,12 +288,13 @@ async def test_without_a_secret_messages_wait(post: Post) -> None:
         running = asyncio.create_task(unable.run())
 
         async def looked() -> bool:
-            return unable.waiting == 1
+            return unable.warning is not None
 
         await eventually(looked, within=PATIENCE)
         await end([running])
-        async with post.sending():
+        async with post.sending() as sender:
             assert len((await post.ended("m1")).attempts) == 1
+            assert sender.warning is None
 
 
 # --- jobs
