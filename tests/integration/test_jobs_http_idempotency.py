@@ -113,7 +113,8 @@ async def test_a_repeat_that_is_refused_leaves_the_key_to_the_first(
     body, first = a_csv(5), new_job_id()
     async with idempotency.claim("k") as claim:
         await claim.settle(fingerprint(body), first)
-    async with gateway(redis_url, store, tmp_path, gateway_max_backlog_rows=3) as gate:
+    async with gateway(redis_url, store, tmp_path, gateway_max_backlog_rows=5) as gate:
+        await gate.submitted(a_csv(1))
         assert problem(await gate.submit(body, Idempotency_Key="k")) == "429 over-quota"
     async with idempotency.claim("k") as claim:
         assert (await claim.settle(fingerprint(body), new_job_id())).job_id == first

@@ -133,11 +133,13 @@ async def test_when_to_come_again_is_what_the_scorers_need(
     redis_url: str, redis: Redis, keys: Keys, store: Store, tmp_path: Path
 ) -> None:
     async with gateway(redis_url, store, tmp_path, gateway_max_backlog_rows=1_000) as gate:
-        assert (await gate.submit(a_csv(1_600))).headers["retry-after"] == "30", "nobody is there to score"
-        await announce(redis, keys, "idle", rows_per_second=0.0, capacity=10.0)
+        await gate.submitted(a_csv(900))
+        assert (await gate.submit(a_csv(700))).headers["retry-after"] == "30", "nobody is there to score"
+        await announce(redis, keys, "idle", rows_per_second=0.0, capacity=15.0)
         await announce(redis, keys, "new", rows_per_second=0.0, capacity=0.0)
-        assert (await gate.submit(a_csv(1_600))).headers["retry-after"] == "30", "600 rows, twice 10 a second"
-        assert (await gate.submit(a_csv(1_200))).headers["retry-after"] == "10"
+        assert (await gate.submit(a_csv(700))).headers["retry-after"] == "20", "600 rows, by two who do 15 a second"
+        assert (await gate.submit(a_csv(400))).headers["retry-after"] == "10"
+        assert problem(await gate.submit(a_csv(1_001))) == "413 too-many-rows", "which no waiting will change"
 
 
 async def test_chunks_follow_the_cost_of_a_row(gate: Gateway, store: Store) -> None:

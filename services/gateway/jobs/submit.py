@@ -179,7 +179,8 @@ class Submission:
             if first is None:
                 raise EmptyTable
             chunk_rows = self._settings.gateway_chunk_rows or self._measured(model, first, table, plain, scorers)
-            max_rows = self._settings.gateway_max_job_rows
+            # What can never fit into the backlog is refused as too large: coming again would not help.
+            max_rows = min(self._settings.gateway_max_job_rows, self._settings.gateway_max_backlog_rows)
             chunked = write_chunks(chain([first], blocks), chunks, chunk_rows=chunk_rows, max_rows=max_rows)
         return Parsed(chunked, chunk_rows, list(table.ignored_columns))
 
