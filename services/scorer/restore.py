@@ -18,7 +18,7 @@ from shared.store import ObjectNotFound, Store
 from shared.telemetry import get_logger
 from shared.webhooks.outcomes import is_untold
 
-AT_ONCE = 8  # reads of the store
+AT_ONCE = 32  # jobs; their records are small, and read over the network perhaps
 UPLOAD = timedelta(days=2)
 """An id may be reserved for so long, by an Idempotency-Key, before its job is submitted."""
 PAGE = 500
@@ -56,11 +56,14 @@ class Restorer:
         self._abandoned_after = max(retention, UPLOAD)
 
     async def restore(self) -> None:
-        """Bring back every job of the store that Redis does not know, the oldest first."""
+        """Bring back every job of the store that Redis does not know.
+
+        The newest pages come first, since it is there that jobs wait; within a page those that came first.
+        """
         token = token_hex(8)
         await self._upkeep.begin_restoring(token)
         ids = sorted(filter(_is_job, await self._store.directories("jobs")))
-        for start in range(0, len(ids), PAGE):
+        for start in reversed(range(0, len(ids), PAGE)):
             await self._page(await self._upkeep.unknown(ids[start : start + PAGE]))
         if not await self._upkeep.end_restoring(token):
             log.warning("redis was flushed while jobs were restored; starting over")
