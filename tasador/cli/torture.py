@@ -30,8 +30,8 @@ def torture(  # noqa: PLR0917 - the options of a command
         bool, typer.Option("--flush", help="Make Redis lose everything, too: the monitor's figures are gone for good.")
     ] = False,
     every: Annotated[float, typer.Option(min=0.5, help="Seconds from one fault to the next, on average.")] = 5.0,
-    jobs: Annotated[int, typer.Option(min=1, max=32, help="How many jobs to keep running.")] = 3,
-    rows: Annotated[int, typer.Option(min=1, max=1_000_000, help="Most rows of a job.")] = 200_000,
+    jobs: Annotated[int, typer.Option(min=1, max=32, help="How many jobs to keep running.")] = 4,
+    rows: Annotated[int, typer.Option(min=1, max=1_000_000, help="Most rows of a job.")] = 100_000,
     seed: Annotated[int | None, typer.Option(min=0, help="Repeats what an earlier run did; default a new one.")] = None,
     history: Annotated[
         Path | None, typer.Option(help="Write everything that was seen to this file, a JSON object a line.")

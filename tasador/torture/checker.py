@@ -28,6 +28,9 @@ EXAMPLES = 5
 AWAY = frozenset({0, 503, 504})
 """What an answer may be while Redis is away: none, or one that says to come again."""
 
+REFUSALS = frozenset({409, 429, 503})
+"""409: of a request that was broken off nobody knows yet what became of it; the same key must wait."""
+
 Check = Callable[[History], Iterator[str | None]]
 
 
@@ -188,7 +191,7 @@ def _strangers(history: History) -> Iterator[str | None]:
 
 def _refusals(history: History) -> Iterator[str | None]:
     for refused in history.of(Refused):
-        polite = refused.status in (429, 503) and refused.retry_after is not None
+        polite = refused.status in REFUSALS and refused.retry_after is not None
         yield None if polite else f"a submission at {refused.at:.1f} s was answered with {refused.status or 'nothing'}"
 
 

@@ -4,14 +4,16 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasador.client import Client, Problem, TasadorError
+from tasador.client import Client, Job, Problem, TasadorError
 from tasador.client.formats import NDJSON
+from tasador.client.options import Priority
 from tasador.torture.history import Accepted, History, Read, Refused, Seen, Unread
 from tasador.torture.oracle import Oracle
 from tasador.torture.outcome import Records, outcome
@@ -27,6 +29,9 @@ class Table:
 
     places: NDArray[np.intp]
     key: UUID
+    priority: Priority = "normal"
+    seconds: float | None = None
+    """After which its deadline comes, if it has one."""
 
 
 class JobRunner:
@@ -47,7 +52,7 @@ class JobRunner:
         body = self._oracle.body(table.places)
         while not self._give_up():
             try:
-                job = self._client.submit(io.BytesIO(body), content_type=NDJSON, idempotency_key=str(table.key))
+                job = self._submit(body, table)
             except TasadorError as refused:
                 at, status = self._history.now(), _status(refused)
                 retry_after = refused.retry_after if isinstance(refused, Problem) else None
@@ -57,6 +62,16 @@ class JobRunner:
                 self._history.note(Accepted(at=self._history.now(), job=job.id, rows=job.rows.total))
                 return job.id
         return None
+
+    def _submit(self, body: bytes, table: Table) -> Job:
+        return self._client.submit(
+            io.BytesIO(body),
+            content_type=NDJSON,
+            idempotency_key=str(table.key),
+            priority=table.priority,
+            deadline=None if table.seconds is None else timedelta(seconds=table.seconds),
+            passthrough=[self._oracle.number],
+        )
 
     def follow(
         self,
@@ -123,7 +138,7 @@ class JobRunner:
         self._client.save_results(job_id, body, format="arrows")
         body.seek(0)
         with pa.ipc.open_stream(body) as stream:
-            return Records.of_table(stream.read_all())
+            return Records.of_table(stream.read_all(), self._oracle.number)
 
     def _cancel(self, job_id: str) -> bool:
         try:

@@ -5,10 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import get_args
 from uuid import UUID
 
 from shared.jobs import new_job_id
 from tasador.client import Client, NotFound, Problem, TasadorError
+from tasador.client.options import Priority
 from tasador.torture.history import Accepted, History, Predicted, Replica, Stranger
 from tasador.torture.jobs import JobRunner, Table
 from tasador.torture.oracle import Oracle
@@ -20,6 +22,11 @@ PREDICT_EVERY = 0.02
 WATCH_EVERY = 0.5
 _CANCELLED = 0.15
 """Share of the jobs that are cancelled on their way."""
+_EXPIRING = 0.15
+"""Share of the jobs with a deadline that may come too soon."""
+_DEADLINE = (0.5, 10.0)
+"""Seconds from the acceptance of the job."""
+_PRIORITIES = get_args(Priority)
 
 
 class Load:
@@ -41,6 +48,12 @@ class Load:
         self._stop = threading.Event()
         self._stopped_at = float("inf")
         self._failures: list[Exception] = []
+        self._open: set[str] = set()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a job was accepted and not yet seen to have ended."""
+        return bool(self._open)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -92,11 +105,17 @@ class Load:
         return run
 
     def _job(self, runner: JobRunner, chance: random.Random) -> None:
-        rows = chance.randint(1, self._limits.most_rows)
-        table = Table(self._oracle.draw(rows, BROKEN, chance.getrandbits(32)), UUID(int=chance.getrandbits(128)))
+        places = self._oracle.draw(chance.randint(1, self._limits.most_rows), BROKEN, chance.getrandbits(32))
+        priority, key = chance.choice(_PRIORITIES), UUID(int=chance.getrandbits(128))
         cancel_at = chance.random() if chance.random() < _CANCELLED else None
+        seconds = chance.uniform(*_DEADLINE) if chance.random() < _EXPIRING else None
+        table = Table(places, key, priority, seconds)
         job_id = runner.submit(table)
-        ended = runner.follow(job_id, cancel_at=cancel_at) if job_id else None
+        if job_id is None:
+            return
+        self._open.add(job_id)
+        ended = runner.follow(job_id, cancel_at=cancel_at)
+        self._open.discard(job_id)
         if ended:
             runner.read(ended, table)
 

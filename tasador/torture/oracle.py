@@ -24,6 +24,8 @@ class Oracle:
         self.rows = some_rows(signature, rows, broken, seed)
         self._lines = ndjson(self.rows)
         self._valid = rows - broken
+        self.number = _unused(signature)
+        """Column that holds the number of each row."""
         self._expected: dict[str, Expected] = {}
 
     def learn(self, client: Client) -> str:
@@ -45,8 +47,9 @@ class Oracle:
         return places
 
     def body(self, places: NDArray[np.intp]) -> bytes:
-        """Return a table as JSON lines."""
-        return b"".join(self._lines[place] for place in places.tolist())
+        """Return a table as JSON lines; each row carries its number, too."""
+        first = f'{{"{self.number}": '.encode()
+        return b"".join(b"%b%d, %b" % (first, n, self._lines[place][1:]) for n, place in enumerate(places.tolist()))
 
     def valid(self, place: int) -> tuple[int, Row]:
         """Return a row that the model accepts, and its place."""
@@ -60,6 +63,13 @@ class Oracle:
     def value(self, version: str, place: int) -> float | None:
         known = self._expected.get(version)
         return float(known.values[place]) if known else None
+
+
+def _unused(signature: Signature) -> str:
+    name = "row"
+    while name in signature.names:
+        name += "_"
+    return name
 
 
 def _expected(answer: BatchPrediction) -> Expected:

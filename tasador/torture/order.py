@@ -12,7 +12,7 @@ class Limits:
 
     jobs: int
     """At a time."""
-    most_rows: int = 200_000
+    most_rows: int = 100_000
     """Of a job."""
 
 

@@ -34,16 +34,19 @@ class Records:
     index: NDArray[np.int64]
     predictions: Values
     codes: Codes
+    carried: NDArray[np.int64]
+    """The number that each row brought along; -1 for none."""
 
     @classmethod
-    def of_table(cls, table: Any) -> "Records":
-        """Read them from a pyarrow table."""
+    def of_table(cls, table: Any, number: str) -> "Records":
+        """Read them from a pyarrow table, in which a column holds the rows' numbers as text."""
         codes = np.array(table.column("error_code").to_pylist(), object)
         codes[codes == None] = ""  # noqa: E711 - element by element
         return cls(
             table.column("index").to_numpy(),
             table.column("prediction").to_numpy().astype(np.float64),  # null becomes NaN
             codes,
+            np.array([int(text or -1) for text in table.column(number).to_pylist()], np.int64),
         )
 
 
@@ -60,7 +63,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Without a record, of those that must have one."""
     doubled: int
     moved: int
-    """Records whose place is not their index."""
+    """Records whose place is not their index, or that carry another row's number."""
     wrong: int
     """Another value or error code than expected, bit by bit."""
     examples: tuple[str, ...] = ()
@@ -83,7 +86,7 @@ def outcome(records: Records, total: int, expected: Expected | None, *, prefix: 
     n = len(index)
     inside = (index >= 0) & (index < total)
     found = len(np.unique(index[inside]))
-    moved = np.flatnonzero(index != np.arange(n))
+    moved = np.flatnonzero((index != np.arange(n)) | (records.carried != index))
     wrong = _wrong(records, expected, inside)
     return Outcome(
         total=total,
@@ -96,7 +99,7 @@ def outcome(records: Records, total: int, expected: Expected | None, *, prefix: 
         moved=len(moved),
         wrong=len(wrong),
         examples=(
-            *(f"record {place} is of row {index[place]}" for place in moved[:EXAMPLES].tolist()),
+            *(f"record {n} is of row {index[n]}, numbered {records.carried[n]}" for n in moved[:EXAMPLES].tolist()),
             *(_example(records, expected, place) for place in wrong[:EXAMPLES].tolist()),
         ),
     )

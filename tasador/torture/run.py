@@ -16,6 +16,8 @@ from tasador.torture.promoter import Promoter
 from tasador.torture.schedule import rounds
 from tasador.torture.target import Impossible, LocalStack
 
+IDLE = 5.0
+"""Seconds after which a fault waits no longer for a job that it could meet."""
 END_PATIENCE = 180.0
 """Seconds after the last fault in which every accepted job must end."""
 
@@ -43,6 +45,21 @@ def torture(stack: LocalStack, order: Order, history: History, tell: Callable[[F
         load = Load(url, history, oracle, order.seed, order.limits, patience=END_PATIENCE)
         planned = rounds(order.seed, order.kinds, max(1, round(order.seconds / order.every)))
         with load.running():
-            began = time.monotonic()
-            injector.run(planned, lambda: (time.monotonic() - began) / order.seconds, threading.Event())
+            injector.run(planned, _progress(order.seconds, lambda: load.at_work), threading.Event())
             promoter.back()
+
+
+def _progress(seconds: float, at_work: Callable[[], bool]) -> Callable[[], float]:
+    """Return how much of the time has passed; it stands still for a moment while there is no work to disturb."""
+    began = worked = time.monotonic()
+
+    def progress() -> float:
+        nonlocal worked
+        now = time.monotonic()
+        if at_work():
+            worked = now
+        elif now - worked < IDLE:
+            return 0.0
+        return (now - began) / seconds
+
+    return progress

@@ -88,7 +88,11 @@ EVERYTHING_KEPT: dict[str, list[Event]] = {
     ],
     "a job that cannot be asked about for a while": [*completed()[:3], seen(4, "", status=503), *completed()[3:]],
     "answers while nothing is wrong": [predicted(), Stranger(at=1, status=404), Stranger(at=2, status=503)],
-    "a submission that is put off": [Refused(at=1, status=503, retry_after=1.0), *completed()],
+    "a submission that is put off": [
+        Refused(at=1, status=503, retry_after=1.0),
+        Refused(at=1.5, status=409, retry_after=1.0),
+        *completed(),
+    ],
     "a promotion": [
         Promoted(at=2, asked=1, version="2", state="succeeded"),
         Replica(at=1, id="a", epoch=1),
@@ -167,9 +171,15 @@ def test_a_fault_lands_in_a_job_that_is_seen_unfinished_after_it() -> None:
     assert [each.kind for each in landed(history, "j")] == ["pause"]
 
 
-def some_records(index: list[int], predictions: list[float | None], codes: list[str] | None = None) -> Records:
+def some_records(
+    index: list[int],
+    predictions: list[float | None],
+    codes: list[str] | None = None,
+    carried: Sequence[int] | None = None,
+) -> Records:
     told = codes or ["" if value is not None else "null" for value in predictions]
-    return Records(np.array(index, np.int64), np.array(predictions, np.float64), np.array(told, object))
+    numbers = np.array(index if carried is None else carried, np.int64)
+    return Records(np.array(index, np.int64), np.array(predictions, np.float64), np.array(told, object), numbers)
 
 
 EXPECTED = Expected(np.array([0.1, np.nan, 0.3]), np.array(["", "null", ""], object))
@@ -199,6 +209,11 @@ def test_missing_doubled_and_moved_rows_are_told_apart(
     assert not found.complete
     assert {name: getattr(found, name) for name in counts} == counts
     assert found.wrong == 0
+
+
+def test_a_record_that_carries_another_rows_number_is_moved() -> None:
+    found = outcome(some_records([0, 1, 2], [0.1, None, 0.3], carried=[0, 2, 2]), 3, EXPECTED)
+    assert (found.moved, found.examples) == (1, ("record 1 is of row 1, numbered 2",))
 
 
 @pytest.mark.parametrize(
