@@ -1,9 +1,9 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from pydantic import ValidationError
 
-from shared.jobs import Job, JobStatus, Part, eta_seconds, job_time, new_job_id, target_window
+from shared.jobs import Job, JobStatus, Part, eta_seconds, job_time, new_job_id, overdue, target_window
 from tests.builders import a_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,3 +96,12 @@ def test_clients_see_the_documented_shape() -> None:
 @pytest.mark.parametrize(("scorers", "window"), [(0, 4), (1, 4), (2, 4), (3, 6), (8, 16)])
 def test_the_window_grows_with_the_scorers(scorers: int, window: int) -> None:
     assert target_window(scorers) == window
+
+
+def test_a_job_is_overdue_from_its_deadline_on() -> None:
+    deadline = datetime(2030, 1, 31, 18, tzinfo=timezone(timedelta(hours=2)))
+    spec = a_spec(deadline=deadline)
+    assert overdue(a_spec(), deadline) is None
+    assert overdue(spec, deadline - timedelta(microseconds=1)) is None
+    for job in (spec, JobStatus.submitted(spec)):
+        assert overdue(job, deadline) == "its deadline, 2030-01-31T16:00:00+00:00, passed"
