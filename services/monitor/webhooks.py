@@ -22,6 +22,7 @@ AT_ONCE_PER_HOST = 8  # one that hangs must not hold up all others
 LOOK_AT = 1000  # messages, to find some for other hosts
 LOOK_SECONDS = 0.5
 DIED = "the sender died before it knew what became of it"
+FAILED = "the sender failed; its log has the cause"
 
 log = get_logger(__name__)
 
@@ -108,12 +109,11 @@ class Webhooks:
             elif time.monotonic() - claimed_at < self._timeout.total_seconds():  # else we were paused
                 await self._send(message, known)
         except Exception:
-            log.exception("sending a webhook failed; it comes again when its claim has run out", **known)
+            log.exception("a webhook cannot be settled; it comes again when its claim has run out", **known)
 
     async def _send(self, message: Claimed, known: dict[str, str]) -> None:
-        assert self._delivery is not None
         at, began = utc_now(), time.monotonic()
-        answer = await self._delivery.send(message.id, message.url, message.body.encode())
+        answer = await self._attempt(message)
         seconds = round(time.monotonic() - began, 3)
         attempt = Attempt(at=at, status=answer.status, error=answer.error, seconds=seconds)
         attempts, tries = (*_before(message), attempt), _tries(message) + 1
@@ -123,6 +123,14 @@ class Webhooks:
         say = log.info if answer.delivered else log.warning
         say("webhook", outcome=outcome, status=answer.status, error=answer.error, tries=tries, **known)
         self._counted(outcome)
+
+    async def _attempt(self, message: Claimed) -> Answer:
+        assert self._delivery is not None
+        try:
+            return await self._delivery.send(message.id, message.url, message.body.encode())
+        except Exception:  # a bug of ours: the message must be given up some day, too
+            log.exception("sending a webhook failed", message=message.id)
+            return Answer(error=FAILED)
 
     def _next(self, answer: Answer, message: Claimed, tries: int) -> tuple[WebhookState, timedelta | None]:
         if answer.delivered:

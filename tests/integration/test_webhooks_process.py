@@ -40,7 +40,7 @@ def a_monitor(tmp_path: Path, redis_url: str, store: Store, **settings: object) 
         "model_name": "model",
         "monitor_port": 0,
         "log_format": "json",
-        "monitor_webhook_timeout_seconds": 2,
+        "monitor_webhook_timeout_seconds": 3,
     }
     return ServiceProcess("monitor", tmp_path, **(values | SETTINGS | settings))
 
@@ -87,7 +87,8 @@ async def test_a_job_s_end_arrives_although_who_sends_it_is_killed(
             outcome = await read_outcome(store, job["id"])
             assert outcome is not None
             assert (await gate.client.get(job["links"]["webhook"])).json() == outcome.model_dump(mode="json")
-    assert (outcome.state, [attempt.error for attempt in outcome.attempts]) == ("delivered", [DIED, None])
+    errors = [attempt.error for attempt in outcome.attempts]  # a busy machine may add a timeout in between
+    assert (outcome.state, errors[0], errors[-1]) == ("delivered", DIED, None)
     for got in there.received:
         assert got.headers["webhook-id"] == f"msg_{job['id']}"
         timestamp = int(got.headers["webhook-timestamp"])
