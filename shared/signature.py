@@ -157,10 +157,13 @@ def _category(feature: Feature) -> Decode:
     return decode
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False, default=repr).encode
+
+
 def _described(value: object) -> str:
     """Return a value as JSON writes it, shortened."""
     try:
-        shown = json.dumps(value, ensure_ascii=False, default=repr)
+        shown = _to_json(value[:51] if isinstance(value, str) else value)
     except RecursionError:  # nested so deeply that it could just be read
         return "a deeply nested value"
     return shown if len(shown) <= 50 else shown[:47] + "…"

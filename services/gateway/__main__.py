@@ -1,6 +1,7 @@
 """One gateway: `python -m services.gateway`. It boots from the store alone, without Redis, and without a champion."""
 
 import asyncio
+import gc
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -75,6 +76,8 @@ async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
     webhooks = JobWebhooks(jobs.lookup, Messages(redis, Keys(settings.tenant)), store, settings)
     routers = [jobs_router(jobs), webhooks_router(webhooks), dead_letters_router(letters, settings)]
     app = create_app(parts, routers)
+    gc.collect()
+    gc.freeze()  # looking through what stays for ever takes 80 ms, in which no prediction is answered
     server = uvicorn.Server(_server_config(app, settings))
     async with _announced(replica, redis), asyncio.TaskGroup() as tasks:
         background = [

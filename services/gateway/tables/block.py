@@ -34,7 +34,7 @@ class Table(Protocol):
 
     @property
     def rows(self) -> int | None:
-        """How many rows the table claims to have, without being read; None if it does not say."""
+        """How many rows the table claims to have, or seems to, without being read; None if that cannot be said."""
         ...
 
     def blocks(self) -> Iterator[Block]:

@@ -13,6 +13,7 @@ from shared.signature import MAX_MAGNITUDE, NULL_TEXTS, Feature, FieldError, Inv
 # What Arrow casts to the double that Python's float() gives. Anything else is for the row encoder to judge.
 _NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
+_ODD_ROWS = 1000  # that are Python objects at once
 _QUOTED = 50  # characters of a text that an error quotes
 
 Values = NDArray[np.float64]
@@ -31,43 +32,50 @@ class ColumnEncoder:
         self._features = signature.features
         self._row = RowEncoder(signature, text=text, ignore_extra=True)
         self._number = _numbers_of_text if text else _numbers
-        self._category = {
-            f.name: RowEncoder(signature.model_copy(update={"features": (f,)}), text=text)
-            for f in signature.features
-            if f.kind == "categorical"
+        self._one = {  # a value is judged apart from its row: who is wrong in one column costs that column alone
+            f.name: RowEncoder(signature.model_copy(update={"features": (f,)}), text=text) for f in signature.features
         }
 
     def encode(self, batch: Any) -> Block:
-        """Encode a batch; rows that are not plainly right are left to the row encoder."""
+        """Encode a batch; values that are not plainly right are left to the row encoder."""
         x = nothing(batch.num_rows, len(self._features))
-        odd: Mask = np.zeros(batch.num_rows, bool)
+        errors: dict[int, FieldError] = {}
         for position, feature in enumerate(self._features):
             if feature.name in batch.schema.names:
-                x[:, position], strange = self._column(feature, batch.column(feature.name))
-                odd |= strange
-        return Block(x, self._encode_rows(batch, np.flatnonzero(odd), x))
+                column = batch.column(feature.name)
+                x[:, position], odd = self._column(feature, column)
+                odd[list(errors)] = False  # the first error of a row is the one that counts
+                self._judge(feature.name, column, np.flatnonzero(odd), x[:, position], errors)
+        x[list(errors)] = np.nan
+        return Block(x, sorted(errors.items()))
 
     def encode_by_rows(self, batch: Any) -> Block:
         """Encode a batch row by row: what `encode` must agree with."""
         x = nothing(batch.num_rows, len(self._features))
-        return Block(x, self._encode_rows(batch, np.arange(batch.num_rows), x))
+        errors: list[tuple[int, FieldError]] = []
+        for row, values in enumerate(batch.to_pylist()):
+            try:
+                x[row] = self._row.encode(values)
+            except InvalidRow as invalid:
+                errors.append((row, invalid.errors[0]))
+        return Block(x, errors)
 
     def _column(self, feature: Feature, column: Any) -> tuple[Values, Mask]:
         if feature.kind == "numeric":
             return self._number(column, feature.nullable)
-        return _codes(column, feature.name, self._category[feature.name])
+        return _codes(column, feature.name, self._one[feature.name])
 
-    def _encode_rows(self, batch: Any, rows: NDArray[np.intp], x: Values) -> list[tuple[int, FieldError]]:
-        errors: list[tuple[int, FieldError]] = []
-        if not rows.size:
-            return errors
-        for row, values in zip(rows.tolist(), batch.take(pa.array(rows)).to_pylist(), strict=True):
-            try:
-                x[row] = self._row.encode(values)
-            except InvalidRow as invalid:
-                x[row] = np.nan
-                errors.append((row, invalid.errors[0]))
-        return errors
+    def _judge(
+        self, name: str, column: Any, rows: NDArray[np.intp], values: Values, errors: dict[int, FieldError]
+    ) -> None:
+        """Encode the values of some rows, each by itself."""
+        for start in range(0, len(rows), _ODD_ROWS):
+            some = rows[start : start + _ODD_ROWS]
+            for row, value in zip(some.tolist(), column.take(pa.array(some)).to_pylist(), strict=True):
+                try:
+                    values[row] = self._one[name].encode({name: value})[0]
+                except InvalidRow as invalid:
+                    errors[row] = invalid.errors[0]
 
 
 def _numbers(column: Any, nullable: bool) -> tuple[Values, Mask]:

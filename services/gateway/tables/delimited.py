@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -28,7 +29,6 @@ class CsvTable:
     def __init__(
         self, file: BinaryIO, signature: Signature, passthrough: Sequence[str] = (), *, by_rows: bool = False
     ) -> None:
-        self.rows = None
         self._features = frozenset(signature.names)
         self._passthrough = passthrough
         self._by_rows = by_rows
@@ -36,6 +36,7 @@ class CsvTable:
         self._row = RowEncoder(signature, text=True, ignore_extra=True)
         parts = blocks(file, end_of_records, check_closed)
         first = next(parts, b"")
+        self.rows = _about(file, first)
         self._names, start = _header(first)
         self.ignored_columns = check_names(self._names, signature, passthrough, line=1)
         self._parts = chain([first[start:]], parts)
@@ -104,6 +105,13 @@ class CsvTable:
             if _has_surrogates(row.get(name, "")):
                 raise InvalidRow([FieldError(name, "malformed", "is not UTF-8")])
         return row
+
+
+def _about(file: BinaryIO, first: bytes) -> int | None:
+    """Guess how many rows follow from a first piece of the file."""
+    here, size = file.tell(), file.seek(0, os.SEEK_END)
+    file.seek(here)
+    return max(first.count(b"\n"), first.count(b"\r")) * size // len(first) if first else None
 
 
 def _header(data: bytes) -> tuple[list[str], int]:

@@ -97,10 +97,11 @@ class JsonRows:
                 raise self._malformed[0]
             return
         missing = [f.name for f in self._features if f.name in self._required - self._present]
+        present = [f.name for f in self._features if f.name in self._present]
         if missing:
-            present = [f.name for f in self._features if f.name in self._present]
             raise ColumnsMissing(missing, present + self.ignored_columns)
-        check_found(self._carrier.names, [*self._carrier.found, *self._present, *self.ignored_columns])
+        carried = [name for name in self._carrier.names if name in self._carrier.found]
+        check_found(self._carrier.names, list(dict.fromkeys([*present, *carried, *self.ignored_columns])))
 
     def _typed(self, text: bytes) -> tuple[Any, ...]:
         if not text.isascii():
