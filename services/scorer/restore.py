@@ -19,8 +19,8 @@ from shared.telemetry import get_logger
 from shared.webhooks.outcomes import is_untold
 
 AT_ONCE = 32  # jobs; their records are small, and read over the network perhaps
-UPLOAD = timedelta(days=2)
-"""An id may be reserved for so long, by an Idempotency-Key, before its job is submitted."""
+ABANDONED = timedelta(days=2)
+"""An id may be reserved for a day, by an Idempotency-Key, before its job is submitted."""
 PAGE = 500
 
 log = get_logger(__name__)
@@ -33,19 +33,10 @@ class Restorer:
 
     Args:
         tenant: jobs of others are left alone.
-        retention: how long ended jobs are kept.
     """
 
     def __init__(
-        self,
-        queue: JobQueue,
-        upkeep: Upkeep,
-        store: Store,
-        *,
-        fleet: Fleet,
-        metrics: Metrics,
-        tenant: str,
-        retention: timedelta,
+        self, queue: JobQueue, upkeep: Upkeep, store: Store, *, fleet: Fleet, metrics: Metrics, tenant: str
     ) -> None:
         self._queue = queue
         self._upkeep = upkeep
@@ -53,7 +44,6 @@ class Restorer:
         self._fleet = fleet
         self._metrics = metrics
         self._tenant = tenant
-        self._abandoned_after = max(retention, UPLOAD)
 
     async def restore(self) -> None:
         """Bring back every job of the store that Redis does not know.
@@ -96,7 +86,7 @@ class Restorer:
 
     async def _unsubmitted(self, job_id: str) -> None:
         """Remove what was never submitted, or half removed; its input may still be on its way."""
-        if utc_now() - job_time(job_id) > self._abandoned_after:
+        if utc_now() - job_time(job_id) > ABANDONED:
             await remove_job(self._store, job_id)
             log.info("removed what was left of a job", job_id=job_id)
             self._metrics.removed.labels("leftovers").inc()

@@ -135,15 +135,14 @@ def build(settings: ScorerSettings, address: str) -> Scorer:
         metrics=metrics,
         lease=settings.lease,
     )
-    kept = settings.job_retention
-    restorer = Restorer(queue, upkeep, store, fleet=fleet, metrics=metrics, tenant=settings.tenant, retention=kept)
+    restorer = Restorer(queue, upkeep, store, fleet=fleet, metrics=metrics, tenant=settings.tenant)
     mender = Mender(queue, upkeep, store, fleet=fleet, metrics=metrics)
     janitor = Janitor(
         Lease(redis, keys.lease("janitor"), JANITOR_LEASE),
         upkeep,
         restorer=restorer,
         mender=mender,
-        tidier=Tidier(upkeep, store, retention=kept, metrics=metrics),
+        tidier=Tidier(upkeep, store, retention=settings.job_retention, metrics=metrics),
         metrics=metrics,
         every=settings.scorer_janitor_seconds,
     )

@@ -45,13 +45,7 @@ class Site:
         self.upkeep = Upkeep(queue, redis)
         self.mender = Mender(queue, self.upkeep, store, fleet=self.fleet, metrics=self.metrics)
         self.restorer = Restorer(
-            queue,
-            self.upkeep,
-            store,
-            fleet=self.fleet,
-            metrics=self.metrics,
-            tenant=queue.keys.tenant,
-            retention=RETENTION,
+            queue, self.upkeep, store, fleet=self.fleet, metrics=self.metrics, tenant=queue.keys.tenant
         )
         self.tidier = Tidier(self.upkeep, store, retention=RETENTION, metrics=self.metrics)
 
