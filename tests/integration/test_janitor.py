@@ -422,6 +422,26 @@ async def test_the_lease_is_renewed_during_a_long_look(site: Site) -> None:
     await end([task])
 
 
+class Broken(Restorer):
+    async def restore(self) -> None:
+        raise RuntimeError("a bug of ours")
+
+
+async def test_a_step_that_fails_keeps_no_other_from_its_turn(site: Site) -> None:
+    site.restorer = Broken(
+        site.queue, site.upkeep, site.store, fleet=site.fleet, metrics=site.metrics, tenant=site.queue.keys.tenant
+    )
+    spec = await site.submit(rows=100)
+    await site.redis.xtrim(site.queue.keys.chunks, maxlen=0)
+    task = asyncio.create_task(site.janitor().run())
+
+    async def mended() -> bool:
+        return await site.in_stream() == [(spec.id, 0)]
+
+    await eventually(mended)
+    await end([task])
+
+
 async def time_left(site: Site, lease: Lease) -> int:
     return max(int(await site.redis.pttl(lease.key)), 0)
 
