@@ -1,7 +1,9 @@
 """A row that the engine cannot take costs itself: not its chunk, its job or the fleet."""
 
+import asyncio
 import json
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +17,11 @@ from shared.jobs import MIN_WINDOW, DeadLetter, JobSpec
 from shared.scripts import JobQueue
 from shared.store import Store
 from tests.faulty import EXIT_CODE, Faults
+from tests.integration.test_isolation import alive, children
 from tests.integration.test_scorer import reached, ready
 from tests.scorers import Fleet, Jobs, Keeper
 from tests.valkey import ValkeyServer
+from tests.waiting import eventually
 
 POISON = 666.0
 
@@ -113,3 +117,22 @@ async def test_a_job_full_of_poison_kills_no_more_scorers_than_it_has_chunks_in_
     await assert_only_these_failed(jobs, spec, x, *poison)
     assert 1 <= len(keeper.codes) <= MIN_WINDOW
     assert [letter.row for letter in await letters(jobs, spec)] == [*poison]
+
+
+async def test_a_scorer_that_is_told_to_stop_drops_the_search_and_hands_the_chunk_back(
+    redis: Redis, jobs: Jobs, fleet: Fleet
+) -> None:
+    settings = {"scorer_lease_seconds": 120, "scorer_drain_seconds": 0.5}
+    x = poisoned(jobs, 100, 50)
+    spec = await jobs.submit(x, 100)
+    await redis.hset(jobs.queue.keys.job(spec.id), "suspect", "1")
+    stopped = fleet.start(Faults(hang_at=POISON), **settings)
+    await ready(redis)
+    (isolated,) = await eventually(lambda: asyncio.sleep(0, children(stopped.pid)))
+    copies = await eventually(lambda: asyncio.sleep(0, children(isolated)))
+    stopped.signal(signal.SIGTERM)
+    assert stopped.wait(30) == 0
+    await eventually(lambda: asyncio.sleep(0, not any(map(alive, [isolated, *copies]))))
+    fleet.start(**settings)  # whose engine takes the row
+    await reached(jobs, spec, "completed")
+    await jobs.assert_complete(spec, x)
