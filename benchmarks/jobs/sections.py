@@ -21,6 +21,7 @@ from benchmarks.jobs.files import matrix, write_csv, write_parquet
 from benchmarks.tables import a_table
 from services.trainer.registry import tracking
 from shared.settings import ROOT
+from tasador.client import Client
 from tests.e2e.stack import LocalStack
 
 ROUNDS = 3
@@ -71,17 +72,19 @@ def jobs(directory: Path, count: int) -> Iterator[Table]:
 
 def memory(directory: Path, count: int) -> Iterator[Table]:
     """The most memory that each process ever took, after jobs of growing size."""
-    table = a_table("memory, random forest", "rows", "seconds", "rows/s", "gateway MB", "scorers MB", "store MB")
-    with a_stack(directory, MODELS[0]) as stack:
-        for rows in (count // 10, count, 10 * count):
-            file = write_csv(directory / "rows.csv", rows)
-            taken = run_job(stack, file, directory / "results.csv").total
+    table = a_table("memory, ridge", "job", "seconds", "rows/s", "gateway MB", "scorers MB", "Redis MB")
+    jobs = [(write_csv, "csv", count // 10), (write_csv, "csv", count), (write_parquet, "parquet", count)]
+    jobs += [(write_csv, "csv", 10 * count), (write_parquet, "parquet", 10 * count)]
+    with a_stack(directory, MODELS[1]) as stack:
+        for write, suffix, rows in [(write_csv, "csv", 1), *jobs]:
+            file = write(directory / f"rows.{suffix}", rows)
+            taken = run_job(stack, file, directory / f"results.{suffix}").total
+            file.unlink()
             peaks = {name: _peak(pid) for name, pid in stack.pids().items()}
             scorers = ", ".join(f"{mb:.0f}" for name, mb in peaks.items() if name.startswith("scorer"))
-            file.unlink()
-            store = sum(path.stat().st_size for path in (stack.state_dir / "store" / "jobs").rglob("*")) / 1e6
             table.add_row(
-                f"{rows:,}", f"{taken:.1f}", f"{rows / taken:,.0f}", f"{peaks['gateway']:.0f}", scorers, f"{store:,.0f}"
+                f"{rows:,} rows, {suffix}",
+                *(f"{taken:.1f}", f"{rows / taken:,.0f}", f"{peaks['gateway']:.0f}", scorers, f"{peaks['valkey']:.0f}"),
             )
     yield table
 
@@ -159,7 +162,7 @@ def a_stack(directory: Path, model: str, **settings: object) -> Iterator[LocalSt
 
 
 def run_job(stack: LocalStack, source: Path, target: Path) -> Taken:
-    with stack.client() as client:
+    with Client(stack.described["gateway_url"], timeout=600) as client:
         start = time.perf_counter()
         job = client.submit(source)
         accepted = time.perf_counter()
