@@ -14,6 +14,8 @@ from tasador.client.formats import JSON, NDJSON, content_coding, media_type
 from tasador.client.options import Deadline, Priority, job_options
 from tasador.client.waiting import wait_for_end
 
+_ACCEPT_SECONDS = 600  # the gateway reads the whole table before it answers: half a minute for ten million rows
+
 
 class Jobs(Connected):
     def submit(
@@ -85,7 +87,8 @@ class Jobs(Connected):
         self, content: bytes | Iterator[bytes], content_type: str, headers: dict[str, str], options: dict[str, str]
     ) -> Job:
         typed = {**headers, "content-type": content_type}
-        return self._http.read(Job, "POST", "/jobs", content=content, headers=typed, params=options)
+        wait = self._longer(_ACCEPT_SECONDS)
+        return self._http.read(Job, "POST", "/jobs", content=content, headers=typed, params=options, timeout=wait)
 
     def jobs(self, *, limit: int = 50, cursor: str | None = None, state: str | None = None) -> JobPage:
         """Return a page of at most 200 jobs, the newest first."""
