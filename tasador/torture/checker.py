@@ -253,12 +253,12 @@ PROMISES: dict[str, tuple[str, Check]] = {
 }
 
 
-def landed(history: History, job: str) -> Sequence[Fault]:
-    """Return the faults that met a job at work: it had begun to, and was seen unfinished afterwards.
-
-    After the answer to its submission counts as begun, for a scorer needs no time to begin.
-    """
-    (accepted,) = (each.at for each in history.of(Accepted) if each.job == job)
-    unfinished = [each.asked for each in history.sightings()[job] if each.known and not each.ended]
-    last = max(unfinished, default=accepted)
-    return [fault for fault in history.of(Fault) if not fault.skipped and accepted <= fault.began and fault.at < last]
+def landed(history: History) -> Sequence[Fault]:
+    """Return the faults that met a job at work: it had been accepted, and was seen unfinished afterwards."""
+    spans = []
+    sightings = history.sightings()
+    for accepted in history.of(Accepted):
+        unfinished = [each.asked for each in sightings[accepted.job] if each.known and not each.ended]
+        spans.append((accepted.at, max(unfinished, default=accepted.at)))
+    done = [fault for fault in history.of(Fault) if not fault.skipped]
+    return [fault for fault in done if any(since <= fault.began and fault.at < until for since, until in spans)]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,6 @@ class Table:
     """What to submit: rows of the oracle's pool."""
 
     places: NDArray[np.intp]
-    key: UUID
     priority: Priority = "normal"
     seconds: float | None = None
     """After which its deadline comes, if it has one."""
@@ -48,11 +47,11 @@ class JobRunner:
         self._give_up = give_up
 
     def submit(self, table: Table) -> str | None:
-        """Return the id once it is accepted; the key makes repeats the same job."""
-        body = self._oracle.body(table.places)
+        """Return the id once it is accepted; an idempotency key makes repeats the same job."""
+        body, key = self._oracle.body(table.places), str(uuid4())
         while not self._give_up():
             try:
-                job = self._submit(body, table)
+                job = self._submit(body, key, table)
             except TasadorError as refused:
                 at, status = self._history.now(), _status(refused)
                 retry_after = refused.retry_after if isinstance(refused, Problem) else None
@@ -63,11 +62,11 @@ class JobRunner:
                 return job.id
         return None
 
-    def _submit(self, body: bytes, table: Table) -> Job:
+    def _submit(self, body: bytes, key: str, table: Table) -> Job:
         return self._client.submit(
             io.BytesIO(body),
             content_type=NDJSON,
-            idempotency_key=str(table.key),
+            idempotency_key=key,
             priority=table.priority,
             deadline=None if table.seconds is None else timedelta(seconds=table.seconds),
             passthrough=[self._oracle.number],

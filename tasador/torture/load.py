@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import get_args
-from uuid import UUID
 
 from shared.jobs import new_job_id
 from tasador.client import Client, NotFound, Problem, TasadorError
@@ -106,10 +105,10 @@ class Load:
 
     def _job(self, runner: JobRunner, chance: random.Random) -> None:
         places = self._oracle.draw(chance.randint(1, self._limits.most_rows), BROKEN, chance.getrandbits(32))
-        priority, key = chance.choice(_PRIORITIES), UUID(int=chance.getrandbits(128))
+        priority = chance.choice(_PRIORITIES)
         cancel_at = chance.random() if chance.random() < _CANCELLED else None
         seconds = chance.uniform(*_DEADLINE) if chance.random() < _EXPIRING else None
-        table = Table(places, key, priority, seconds)
+        table = Table(places, priority, seconds)
         job_id = runner.submit(table)
         if job_id is None:
             return

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from shared.records import read_record
 from shared.signature import Signature
@@ -69,14 +68,14 @@ def a_stack(directory: Path, chaos: Chaos) -> Iterator[ServingStack]:
         stack.kill()
 
 
-def endure(stack: ServingStack, chaos: Chaos) -> tuple[History, str]:
-    """Run one job through the faults, and predict meanwhile; return what happened, and the job's id."""
+def endure(stack: ServingStack, chaos: Chaos) -> History:
+    """Run one job through the faults, and predict meanwhile; return what happened."""
     history = History()
     url = stack.described["gateway_url"]
     with stack.client() as client:
         oracle = Oracle(Signature.model_validate(client.model_info().signature), chaos.seed)
         oracle.learn(client)
-        table = Table(oracle.draw(chaos.rows, BROKEN, chaos.seed), uuid4())
+        table = Table(oracle.draw(chaos.rows, BROKEN, chaos.seed))
         runner = JobRunner(client, history, oracle, give_up=lambda: history.now() > 400)
         with Load(url, history, oracle, chaos.seed, Limits(jobs=0), patience=30).running():
             job_id = runner.submit(table)
@@ -84,7 +83,7 @@ def endure(stack: ServingStack, chaos: Chaos) -> tuple[History, str]:
             ended = _through_faults(stack, chaos, runner, job_id, history)
             runner.read(ended, table)
     history.note(_manifest(stack, job_id, history))
-    return history, job_id
+    return history
 
 
 def _through_faults(stack: ServingStack, chaos: Chaos, runner: JobRunner, job_id: str, history: History) -> Seen:

@@ -26,10 +26,10 @@ def test_no_row_of_a_hundred_thousand_is_lost_doubled_or_moved(tmp_path: Path, s
 
 def survive(chaos: Chaos, directory: Path) -> None:
     with a_stack(directory, chaos) as stack:
-        history, job_id = endure(stack, chaos)
+        history = endure(stack, chaos)
     history.write(directory / "history.jsonl")
     assert [verdict for verdict in check(history) if not verdict.held] == []
     (outcome,) = [read.outcome for read in history.of(Read)]
     broken = int(chaos.rows * BROKEN)
     assert (outcome.values, outcome.errors, outcome.compared) == (chaos.rows - broken, broken, chaos.rows)
-    assert len(landed(history, job_id)) == sum(chaos.faults.values()), "the faults must land inside the job"
+    assert len(landed(history)) == sum(chaos.faults.values()), "the faults must land inside the job"

@@ -168,7 +168,7 @@ def test_a_fault_lands_in_a_job_that_is_seen_unfinished_after_it() -> None:
     history.note(
         fault("kill", 0.5), *completed(), fault("pause", 2.5), fault("redis", 6), fault("slow", 2.7, skipped="no")
     )
-    assert [each.kind for each in landed(history, "j")] == ["pause"]
+    assert [each.kind for each in landed(history)] == ["pause"]
 
 
 def some_records(
