@@ -48,8 +48,11 @@ class InvalidRow(ValueError):
     """A row does not fit the signature; `errors` has one entry per bad field, in the signature's order."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(f"{e.field or 'row'}: {e.detail}" for e in errors))
+        super().__init__()
         self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "; ".join(f"{e.field or 'row'}: {e.detail}" for e in self.errors)
 
 
 class Feature(BaseModel):

@@ -25,11 +25,19 @@ class _Columnar:
     """What both formats share: a schema that is checked at once, and typed batches."""
 
     def __init__(
-        self, schema: Any, rows: int, signature: Signature, passthrough: Sequence[str], *, by_rows: bool
+        self,
+        schema: Any,
+        rows: int,
+        signature: Signature,
+        passthrough: Sequence[str],
+        max_carried: int,
+        *,
+        by_rows: bool,
     ) -> None:
         self.rows = rows
         self._signature = signature
         self._passthrough = passthrough
+        self._carried_left = self._max_carried = max_carried
         self.ignored_columns = check_names(schema.names, signature, passthrough)
         known = frozenset((*signature.names, *passthrough))
         self._rows = _CARRYING_ROWS if passthrough else _ROWS
@@ -48,7 +56,11 @@ class _Columnar:
 
     def _block(self, batch: Any) -> Block:
         block = self._encode(normalised(batch, self._signature))
-        return replace(block, carried=of_batch(self._passthrough, batch))
+        carried = of_batch(self._passthrough, batch)
+        self._carried_left -= 0 if carried is None else carried.nbytes
+        if self._carried_left < 0:
+            raise TableTooLarge(f"columns that pass through may take up to {self._max_carried:,} bytes in all")
+        return replace(block, carried=carried)
 
 
 class ParquetTable(_Columnar):
@@ -60,6 +72,7 @@ class ParquetTable(_Columnar):
         signature: Signature,
         passthrough: Sequence[str] = (),
         max_bytes: int = 1 << 30,
+        max_carried: int = 1 << 32,
         *,
         by_rows: bool = False,
     ) -> None:
@@ -68,7 +81,7 @@ class ParquetTable(_Columnar):
             schema = self._file.schema_arrow
         except _BROKEN as error:
             raise NotATable(f"this is no Parquet file: {error}") from None
-        super().__init__(schema, self._file.metadata.num_rows, signature, passthrough, by_rows=by_rows)
+        super().__init__(schema, self._file.metadata.num_rows, signature, passthrough, max_carried, by_rows=by_rows)
         texts = [name for name in self._names if carried_type(schema.field(name).type) == pa.string()]
         _check_texts(self._file.metadata, texts, max_bytes)
         # As dictionaries, so that a long text that many rows share is in memory once.
@@ -104,6 +117,7 @@ class ArrowTable(_Columnar):
         signature: Signature,
         passthrough: Sequence[str] = (),
         max_bytes: int = 1 << 30,
+        max_carried: int = 1 << 32,
         *,
         by_rows: bool = False,
     ) -> None:
@@ -114,7 +128,7 @@ class ArrowTable(_Columnar):
             schema = self._stream.schema
         except _BROKEN as error:
             raise NotATable(f"this is no Arrow stream: {error}") from None
-        super().__init__(schema, rows, signature, passthrough, by_rows=by_rows)
+        super().__init__(schema, rows, signature, passthrough, max_carried, by_rows=by_rows)
 
     def blocks(self) -> Iterator[Block]:
         try:

@@ -53,10 +53,12 @@ def format_of(content_type: str) -> Format | None:
 
 @dataclass(frozen=True)
 class TableLimits:
-    """Bytes that a format may need in memory at once."""
+    """Bytes that a format may need in memory at once, and what may pass through in all."""
 
     document: int
     record_batch: int
+    carried: int = 1 << 32
+    """Apart from the size of the file: Parquet and Arrow say a text once that many rows share."""
 
 
 def open_table(
@@ -92,5 +94,5 @@ def open_table(
     from services.gateway.tables.arrow_tables import ArrowTable, ParquetTable  # noqa: PLC0415
 
     if kind is Format.PARQUET:
-        return ParquetTable(file, signature, passthrough, limits.record_batch, by_rows=by_rows)
-    return ArrowTable(file, signature, passthrough, limits.record_batch, by_rows=by_rows)
+        return ParquetTable(file, signature, passthrough, limits.record_batch, limits.carried, by_rows=by_rows)
+    return ArrowTable(file, signature, passthrough, limits.record_batch, limits.carried, by_rows=by_rows)

@@ -73,6 +73,8 @@ class JsonRows:
                 self._encode_text(index, texts[index], line_of(index), x, errors)
         if not self._objects and len(self._malformed) >= _GARBAGE_ROWS:
             raise self._malformed[0]
+        filled = np.flatnonzero(~np.isnan(x).all(axis=0)).tolist()
+        self._present |= {self._features[position].name for position in filled}
         malformed = (row for row, error in errors if error.code == "malformed")
         return Block(x, sorted(errors, key=lambda error: error[0]), self._carrier.of_texts(texts, malformed))
 

@@ -172,6 +172,15 @@ def test_a_long_text_that_many_rows_share_costs_one_copy() -> None:
         read(Format.PARQUET, body, ["kind"], limits=TableLimits(MEGABYTE, 32 * MEGABYTE))
 
 
+def test_what_passes_through_is_bounded_in_all() -> None:
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 10_000), pa.array(["x" * 5000]))
+    body = parquet_of(columns_of(10_000, id=shared))
+    assert len(body) < MEGABYTE
+    limits = TableLimits(MEGABYTE, MEGABYTE, carried=20 * MEGABYTE)
+    with pytest.raises(TableTooLarge, match="20,971,520 bytes in all"):
+        read(Format.PARQUET, body, ["id"], limits=limits)
+
+
 def test_a_column_of_text_over_the_limit_in_one_row_group_is_refused() -> None:
     body = parquet_of(columns_of(3, id=[c * MEGABYTE for c in "abc"]), compression="zstd")
     assert len(body) < MEGABYTE
