@@ -142,6 +142,7 @@ async def test_dropped_letters_leave_the_list_and_not_the_results(gate: Gateway,
     job = await died(gate, hand, 3, 4, 5)
     other = await died(gate, hand, 3)
     assert (await gate.client.delete(f"/dead-letters/{job}:4")).status_code == 204
+    assert problem(await gate.client.get(f"/dead-letters/{job}:4")) == "404 dead-letter-not-found"
     assert problem(await gate.client.delete(f"/dead-letters/{job}:4")) == "404 dead-letter-not-found"
     assert (await gate.client.delete("/dead-letters", params={"job": job})).json() == {"dropped": 2}
     assert (await gate.client.delete("/dead-letters", params={"job": job})).json() == {"dropped": 0}
@@ -220,27 +221,32 @@ async def test_a_redrive_goes_on_where_a_gateway_died(gate: Gateway, hand: HandS
     assert (await results(gate, again))[0]["prediction"] == 7.0
 
 
-async def test_another_version_scores_what_fits_it(gate: Gateway, hand: HandScorer, store: Store) -> None:
+async def test_another_version_scores_what_fits_it(gate: Gateway, hand: HandScorer, redis: Redis, store: Store) -> None:
     await an_artifact(store, version="2", seed=3)
     job = await died(gate, hand, 7)
+    letters: Any = await redis.hgetall(Keys().dead_letter_bodies)
+    first = await redriven(gate, {"ids": [f"{job}:7"]})
+    await redis.hset(Keys().dead_letter_bodies, mapping=letters)
     again = await redriven(gate, {"ids": [f"{job}:7"]}, "?version=2")
+    assert again["id"] != first["id"]
     assert again["model_version"] == "2"
     await hand.work()
     assert (await results(gate, again))[0]["prediction"] == 7.0
 
 
 async def test_a_chunk_that_was_given_up_keeps_its_bad_rows(gate: Gateway, hand: HandScorer, redis: Redis) -> None:
-    job = await died(gate, hand, body=a_csv(12, row_11="x,1,2,north,a"))
-    letter = DeadLetter(job_id=job, row=10, rows=2, chunk=1, reason="given up", deaths=20)
+    job = await died(gate, hand, body=a_csv(14, row_10="x,1,2,north,a", row_12="x,1,2,north,a"))
+    letter = DeadLetter(job_id=job, row=11, rows=3, chunk=1, reason="given up", deaths=20)
     await redis.hset(Keys().dead_letter_bodies, letter.id, letter.model_dump_json())
     await redis.zadd(Keys().dead_letters, {letter.id: 1})
     shown = (await gate.client.get(f"/dead-letters/{letter.id}")).json()
-    assert [row and row["count"] for row in shown["instances"]] == [10.0, None]
+    assert [row and row["count"] for row in shown["instances"]] == [11.0, None, 13.0]
     again = await redriven(gate, {"ids": [letter.id]})
     await hand.work()
-    first, second = await results(gate, again)
-    assert (first["prediction"], first["row"]) == (10.0, 10)
-    assert (second["error"]["code"], second["error"]["field"], second["row"]) == ("not_a_number", "count", 11)
+    first, second, third = await results(gate, again)
+    assert (third["prediction"], third["row"]) == (13.0, 13)
+    assert (first["prediction"], first["row"]) == (11.0, 11)
+    assert (second["error"]["code"], second["error"]["field"], second["row"]) == ("not_a_number", "count", 12)
 
 
 @pytest.mark.parametrize(
