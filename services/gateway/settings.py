@@ -98,3 +98,7 @@ class GatewaySettings(CommonSettings):
     gateway_model_max_age_days: PositiveFloat = Field(
         90.0, description="A champion that was trained longer ago is reported by /health."
     )
+
+    @property
+    def spool_dir(self) -> Path:
+        return self.gateway_spool_dir or self.state_dir / "spool"

@@ -1,11 +1,14 @@
 """What a job can be told beside its table, on a real server and store."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from redis.asyncio import Redis
 
@@ -148,6 +151,30 @@ async def test_chunks_follow_the_cost_of_a_row(gate: Gateway, store: Store) -> N
     spec = await read_spec(store, large["id"])
     assert 500 <= spec.chunk_rows <= 10_000
     assert spec.chunks == -(-40_000 // spec.chunk_rows)
+
+
+async def test_chunks_are_smaller_where_later_rows_carry_more(
+    gate: Gateway, redis: Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.jobs.chunked.MAX_CARRIED_BYTES", 200_000)
+    notes = ["x"] * 20_000 + ["x" * 1000] * 2_000
+    body = "\n".join(["count,note", *(f"{i},{note}" for i, note in enumerate(notes))])
+    job = await gate.submitted(body.encode(), query="passthrough=note")
+    assert (await read_spec(store, job["id"])).chunk_rows < 200
+    await HandScorer(redis, store).work()
+    results = (await gate.client.get(job["links"]["results"])).text.splitlines()
+    assert [len(json.loads(line)["note"]) for line in results] == [len(note) for note in notes]
+
+
+async def test_a_table_that_says_it_is_too_large_is_not_read(
+    redis_url: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = io.BytesIO()
+    pq.write_table(pa.table({"count": [1.0] * 51}), parquet)
+    monkeypatch.setattr("services.gateway.tables.arrow_tables.ParquetTable.blocks", None)
+    async with gateway(redis_url, store, tmp_path, gateway_max_job_rows=50) as gate:
+        answer = await gate.submit(parquet.getvalue(), "application/vnd.apache.parquet")
+        assert problem(answer) == "413 too-many-rows"
 
 
 async def test_the_documentation_names_every_option(gate: Gateway) -> None:

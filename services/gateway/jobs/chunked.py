@@ -1,5 +1,6 @@
 """From a table to a job's input: consecutive chunks of the same number of rows, each complete in itself."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -18,23 +19,38 @@ class Chunked:
     """Chunk i is the bytes [offsets[i], offsets[i + 1])."""
 
 
+class ChunkTooLarge(TableTooLarge):
+    """What passes through in so many rows is too much for one chunk."""
+
+    def __init__(self, chunk_rows: int, row: int) -> None:
+        limit = f"{MAX_CARRIED_BYTES >> 20} MB in {chunk_rows:,} rows"
+        super().__init__(f"columns that pass through may take up to {limit}; row {row:,} is beyond that")
+        self.chunk_rows = chunk_rows
+
+
 def write_chunks(blocks: Iterable[Block], file: BinaryIO, *, chunk_rows: int, max_rows: int) -> Chunked:
     """Write a table's chunks; one chunk and one block are in memory at a time.
 
     Raises:
         EmptyTable: there are no rows.
-        TableTooLarge: there are more than `max_rows`, or too much passes through.
+        TableTooLarge: there are more than `max_rows`.
+        ChunkTooLarge: so much passes through that chunks would have to be smaller.
         TableRefused: the table turns out to be unreadable.
     """
     writer = ChunkWriter(file, chunk_rows)
     for block in blocks:
-        if writer.rows + len(block.x) > max_rows:
-            raise TableTooLarge(f"a job may have up to {max_rows:,} rows", rows=True)
+        check_rows(writer.rows + len(block.x), max_rows)
         writer.add(block)
     if not writer.rows:
         raise EmptyTable
     writer.flush()
     return writer.chunked
+
+
+def check_rows(rows: int, most: int) -> None:
+    """Raises TableTooLarge."""
+    if rows > most:
+        raise TableTooLarge(f"a job may have up to {most:,} rows", rows=True)
 
 
 class ChunkWriter:
@@ -74,16 +90,15 @@ class ChunkWriter:
         carried = block.carried.slice(start, rows)
         self._carried_bytes += carried.nbytes
         if self._carried_bytes > MAX_CARRIED_BYTES:
-            limit = f"{MAX_CARRIED_BYTES >> 20} MB in {self._chunk_rows:,} rows"
-            raise TableTooLarge(f"columns that pass through may take up to {limit}; row {self.rows:,} is beyond that")
+            raise ChunkTooLarge(self._chunk_rows, self.rows)
         return carried
 
     def flush(self) -> None:
         if self.rows == self._start:
             return
         x = np.concatenate([part.x for part in self._parts])
-        errors = [error for error in self._errors if error.index < self.rows]
-        self._errors = self._errors[len(errors) :]
+        cut = bisect_left(self._errors, self.rows, key=lambda error: error.index)
+        errors, self._errors = self._errors[:cut], self._errors[cut:]
         data = encode_chunk(Chunk(self._start, x, errors, _concatenated([part.carried for part in self._parts])))
         self._file.write(data)
         self.offsets.append(self.offsets[-1] + len(data))

@@ -8,6 +8,7 @@ from services.gateway.jobs.acceptance import Acceptance
 from services.gateway.jobs.fleet import Fleet
 from services.gateway.jobs.idempotency import Idempotency
 from services.gateway.jobs.lookup import Lookup
+from services.gateway.jobs.parse import Parser
 from services.gateway.jobs.results import Results
 from services.gateway.jobs.submit import Submission
 from services.gateway.jobs.versions import Versions
@@ -48,7 +49,7 @@ class Jobs:
             settings,
             store,
             versions=self.versions,
-            fleet=fleet,
+            parser=Parser(settings, fleet),
             acceptance=self.acceptance,
             idempotency=idempotency,
         )

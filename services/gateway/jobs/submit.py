@@ -1,35 +1,27 @@
 """Submitting a job: receive the table, turn it into the job's input, and accept it once all of that is durable."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import chain
-from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from services.gateway.jobs import sizing
 from services.gateway.jobs.acceptance import Acceptance
-from services.gateway.jobs.chunked import Chunked, write_chunks
-from services.gateway.jobs.fleet import Fleet
 from services.gateway.jobs.idempotency import Claim, Idempotency
 from services.gateway.jobs.options import JobOptions, invalid_option
+from services.gateway.jobs.parse import Parser, Spooled
 from services.gateway.jobs.references import MAX_DOCUMENT, Sources, reference_in
-from services.gateway.jobs.refusals import as_problem
-from services.gateway.jobs.spool import decoded, path_of, receive, size_of, spool_file, steady, too_large
+from services.gateway.jobs.spool import path_of, receive, size_of, spool_file, steady, too_large
 from services.gateway.jobs.versions import Versions
 from services.gateway.problems import Problem
 from services.gateway.settings import GatewaySettings
-from services.gateway.tables import Block, EmptyTable, Format, Table, TableLimits, TableRefused, open_table
+from services.gateway.tables import Format
 from shared.clock import utc_now
 from shared.engine import Model
 from shared.jobs import JobSpec, JobStatus, new_job_id
 from shared.keys import job_path
 from shared.store import Store
 from shared.webhooks import WebhookRefused, check_url
-
-PARSERS = 2  # tables read at once; more would only take each other's processor and memory
 
 
 @dataclass(frozen=True)
@@ -45,22 +37,6 @@ class Upload:
     options: JobOptions = field(default_factory=JobOptions)
 
 
-@dataclass(frozen=True)
-class Spooled:
-    """A table on disk."""
-
-    file: BinaryIO
-    kind: Format
-    coding: str
-
-
-@dataclass(frozen=True)
-class Parsed:
-    chunked: Chunked
-    chunk_rows: int
-    ignored: list[str]
-
-
 class Submission:
     def __init__(
         self,
@@ -68,20 +44,18 @@ class Submission:
         store: Store,
         *,
         versions: Versions,
-        fleet: Fleet,
+        parser: Parser,
         acceptance: Acceptance,
         idempotency: Idempotency,
     ) -> None:
         self._settings = settings
         self._store = store
         self._versions = versions
-        self._fleet = fleet
         self._idempotency = idempotency
         self._acceptance = acceptance
         self._admission = acceptance.admission
         self._sources = Sources(settings.gateway_input_prefixes)
-        self._parsers = asyncio.Semaphore(PARSERS)
-        self._limits = TableLimits(settings.gateway_max_document_bytes, settings.gateway_max_record_batch_bytes)
+        self._parser = parser
 
     async def submit(self, upload: Upload) -> JobStatus:
         """Return the accepted job, or the one that was accepted before under the same idempotency key.
@@ -95,13 +69,13 @@ class Submission:
         model = await self._versions.get(upload.options.version)
         if upload.idempotency_key is None:
             await self._admission.check()
-            with self._admission.place(), spool_file(self._directory) as body:
+            with self._admission.place(), spool_file(self._settings.spool_dir) as body:
                 await self._received(upload, body)
                 return await self._accept(new_job_id(), body, upload, model)
         async with self._idempotency.claim(upload.idempotency_key) as claim:
             if not await claim.known():  # a repeat takes no room
                 await self._admission.check()
-            with self._admission.place(), spool_file(self._directory) as body:
+            with self._admission.place(), spool_file(self._settings.spool_dir) as body:
                 return await self._once(claim, body, upload, model)
 
     async def _once(self, claim: Claim, body: BinaryIO, upload: Upload, model: Model) -> JobStatus:
@@ -125,13 +99,9 @@ class Submission:
     async def _accept(self, job_id: str, body: BinaryIO, upload: Upload, model: Model) -> JobStatus:
         # The name carries the attempt: two requests under one idempotency key must not overwrite each other.
         input_key = job_path(job_id, f"input-{token_hex(4)}.chunks")
-        async with self._table(body, upload) as table, self._parsers:
-            with spool_file(self._directory) as chunks:
-                scorers = await self._fleet.scorers()
-                try:
-                    parsed = await asyncio.to_thread(self._parse, table, upload.options, model, scorers, chunks)
-                except TableRefused as refused:
-                    raise as_problem(refused) from refused
+        async with self._table(body, upload) as table, self._parser.turn():
+            with spool_file(self._settings.spool_dir) as chunks:
+                parsed = await self._parser.parse(table, upload.options.passthrough, model, chunks)
                 now = utc_now()
                 deadline = upload.options.deadline_at(now)
                 await self._store.put_file(input_key, path_of(chunks))
@@ -164,31 +134,11 @@ class Submission:
         if reference is None:
             yield Spooled(body, upload.kind, upload.coding)
             return
-        with spool_file(self._directory) as file:
+        with spool_file(self._settings.spool_dir) as file:
             kind = reference.kind
             async with aclosing(self._sources.pieces(reference)) as pieces:
                 await receive(pieces, file, self._settings.gateway_max_job_bytes)
             yield Spooled(file, kind, reference.coding)
-
-    def _parse(self, spooled: Spooled, options: JobOptions, model: Model, scorers: int, chunks: BinaryIO) -> Parsed:
-        limit = self._settings.gateway_max_job_bytes
-        with decoded(spooled.file, spooled.coding, limit, self._directory) as plain:
-            table = open_table(spooled.kind, plain, model.signature, self._limits, options.passthrough)
-            blocks = table.blocks()
-            first = next((block for block in blocks if len(block.x)), None)
-            if first is None:
-                raise EmptyTable
-            chunk_rows = self._settings.gateway_chunk_rows or self._measured(model, first, table, plain, scorers)
-            # What can never fit into the backlog is refused as too large: coming again would not help.
-            max_rows = min(self._settings.gateway_max_job_rows, self._settings.gateway_max_backlog_rows)
-            chunked = write_chunks(chain([first], blocks), chunks, chunk_rows=chunk_rows, max_rows=max_rows)
-        return Parsed(chunked, chunk_rows, list(table.ignored_columns))
-
-    def _measured(self, model: Model, first: Block, table: Table, plain: BinaryIO, scorers: int) -> int:
-        seconds = self._fleet.seconds_per_row = sizing.seconds_per_row(model, first)
-        rows = sizing.estimated_rows(table, plain, first)
-        width = sizing.bytes_per_row(first)
-        return sizing.chunk_rows(rows, bytes_per_row=width, seconds_per_row=seconds, scorers=scorers)
 
     def _check_webhook(self, url: str | None) -> None:
         try:
@@ -196,7 +146,3 @@ class Submission:
                 check_url(url, self._settings)
         except WebhookRefused as refused:
             raise invalid_option("webhook", "refused", str(refused)) from refused
-
-    @property
-    def _directory(self) -> Path:
-        return self._settings.gateway_spool_dir or self._settings.state_dir / "spool"
