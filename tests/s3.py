@@ -16,13 +16,12 @@ class S3Server:
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._server = _server(0)
 
     @property
     def environment(self) -> dict[str, str]:
         """What a process needs to know to find it."""
-        host, port = self._server.get_host_and_port()
-        return CREDENTIALS | {"AWS_ENDPOINT": f"http://{host}:{port}"}
+        return CREDENTIALS | {"AWS_ENDPOINT": f"http://127.0.0.1:{self._port}"}
 
     def new_bucket(self) -> str:
         """Return the name of an empty bucket."""
@@ -38,10 +37,24 @@ class S3Server:
         client.close()
         return name
 
+    def stop(self) -> None:
+        """Answer nobody until `start`; buckets stay as they are."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Answer at the same address as before."""
+        self._server = _server(self._port)
+        self._server.start()
+
     @contextmanager
     def running(self) -> Iterator["S3Server"]:
         self._server.start()
+        self._port = self._server.get_host_and_port()[1]
         try:
             yield self
         finally:
             self._server.stop()
+
+
+def _server(port: int) -> ThreadedMotoServer:
+    return ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
