@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FILES = ("install.sh", "bootstrap.txt", "stack.txt", "dev.txt", "bench.txt")
 INTERPRETER = """\
 #!/bin/sh
 echo "$@" >>"$CALLS"
@@ -23,7 +24,7 @@ esac
 def checkout(tmp_path: Path) -> Path:
     """A place with the script, its locks, and the interpreter."""
     (tmp_path / "requirements").mkdir()
-    for name in ("pyproject.toml", *(f"requirements/{each}" for each in ("install.sh", "bootstrap.txt", "stack.txt"))):
+    for name in ("pyproject.toml", *(f"requirements/{each}" for each in FILES)):
         shutil.copy(ROOT / name, tmp_path / name)
     interpreter = tmp_path / "interpreter"
     interpreter.write_text(INTERPRETER)
@@ -31,12 +32,14 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def install(checkout: Path, **environment: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def install(
+    checkout: Path, lock: str = "stack", **environment: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """Run it; return what came of it, and what the interpreter was asked for."""
     calls = checkout / "calls"
     calls.write_text("")
     variables = {**os.environ, "PYTHON": str(checkout / "interpreter"), "CALLS": str(calls), **environment}
-    command = ["sh", "requirements/install.sh", "stack"]
+    command = ["sh", "requirements/install.sh", lock]
     done = subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
     return done, calls.read_text().splitlines()
 
@@ -77,3 +80,12 @@ def test_a_python_that_is_too_old_is_named(checkout: Path) -> None:
     assert done.returncode == 1
     assert "needs Python 3.11 or newer, and found: Python 3.9.18" in done.stderr
     assert creations(calls) == 0
+
+
+@pytest.mark.parametrize(("lock", "holds"), [("dev", ("stack",)), ("bench", ("dev", "stack"))])
+def test_a_lock_holds_those_before_it(checkout: Path, lock: str, holds: tuple[str, ...]) -> None:
+    install(checkout, lock)
+    for smaller in holds:
+        assert install(checkout, smaller)[1] == []
+    _, calls = install(checkout, "bench")
+    assert bool(calls) == (lock != "bench")
