@@ -104,6 +104,20 @@ async def test_the_first_record_of_an_end_stays(redis: Redis, queue: JobQueue, s
     assert (record.status, record.parts) == (ended, (part,))
 
 
+async def test_an_end_that_is_recorded_after_a_flush_leaves_the_job_to_be_restored(
+    redis: Redis, queue: JobQueue, store: Store
+) -> None:
+    spec = a_spec()
+    await submit_job(queue, store, spec, window=4)
+    assert await queue.end(JobStatus.submitted(spec), "cancelled") == "queued"
+    ended = await queue.status(spec.id)
+    assert ended is not None
+    await redis.flushall()
+    recorded = await record_end(queue, store, ended)
+    assert await redis.keys("*") == []
+    assert await find_job(queue, store, spec.id) == recorded
+
+
 async def test_a_job_is_found_after_redis_forgot_it(redis: Redis, queue: JobQueue, store: Store) -> None:
     waiting, ended = a_spec(), a_spec()
     for spec in (waiting, ended):
