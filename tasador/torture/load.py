@@ -104,7 +104,8 @@ class Load:
         return run
 
     def _job(self, runner: JobRunner, chance: random.Random) -> None:
-        places = self._oracle.draw(chance.randint(1, self._limits.most_rows), BROKEN, chance.getrandbits(32))
+        rows = chance.randint(1, self._limits.most_rows)
+        places = self._oracle.draw(rows, round(rows * BROKEN), chance.getrandbits(32))
         priority = chance.choice(_PRIORITIES)
         cancel_at = chance.random() if chance.random() < _CANCELLED else None
         seconds = chance.uniform(*_DEADLINE) if chance.random() < _EXPIRING else None

@@ -3,6 +3,8 @@
 Jobs are made of rows of the pool in any order, so that what they must end in is known before they are submitted.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,27 +26,33 @@ class Oracle:
         self.rows = some_rows(signature, rows, broken, seed)
         self._lines = ndjson(self.rows)
         self._valid = rows - broken
+        self._drawn = rows
+        self._condemned: dict[int, str] = {}
         self.number = _unused(signature)
         """Column that holds the number of each row."""
         self._expected: dict[str, Expected] = {}
+
+    def add(self, row: Row, code: str) -> int:
+        """Add a row that a job cannot score, whatever /predict/batch says of it; return its place. It is not drawn."""
+        self.rows.append(row)
+        self._lines += ndjson([row])
+        self._condemned[len(self.rows) - 1] = code
+        return len(self.rows) - 1
 
     def learn(self, client: Client) -> str:
         """Ask what every row of the pool gives with the version in service now; return that version."""
         answer = client.predict_batch(self.rows)
         same = Signature.model_validate(client.model_info().signature) == self.signature
         if same and answer.model_version not in self._expected:
-            self._expected[answer.model_version] = _expected(answer)
+            self._expected[answer.model_version] = _expected(answer, self._condemned)
         return answer.model_version
 
-    def draw(self, count: int, broken: float, seed: int) -> NDArray[np.intp]:
-        """Return rows of the pool for a table, as their places in it; a share of them, rounded up, broken."""
+    def draw(self, count: int, broken: int, seed: int) -> NDArray[np.intp]:
+        """Return rows of the pool for a table, as their places in it; so many of them broken."""
         chance = np.random.default_rng(seed)
-        bad = min(count, int(np.ceil(count * broken))) if self._valid < len(self.rows) else 0
-        places = np.concatenate(
-            [chance.integers(0, self._valid, count - bad), chance.integers(self._valid, len(self.rows), bad)]
-        )
-        chance.shuffle(places)
-        return places
+        good = chance.integers(0, self._valid, count - broken)
+        bad = chance.integers(self._valid, self._drawn, broken)
+        return chance.permutation(np.concatenate([good, bad]))
 
     def body(self, places: NDArray[np.intp]) -> bytes:
         """Return a table as JSON lines; each row carries its number, too."""
@@ -72,9 +80,11 @@ def _unused(signature: Signature) -> str:
     return name
 
 
-def _expected(answer: BatchPrediction) -> Expected:
+def _expected(answer: BatchPrediction, condemned: Mapping[int, str]) -> Expected:
     values = np.array(answer.predictions, np.float64)  # None becomes NaN
     codes = np.full(answer.count, "", object)
     for error in reversed(answer.errors):  # a row's first error counts
         codes[error.index] = error.code
+    for place, code in condemned.items():
+        values[place], codes[place] = np.nan, code
     return Expected(values, codes)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from shared.records import read_record
 from shared.signature import Signature
 from shared.store import Store
@@ -24,7 +26,10 @@ from tests.e2e.stack import LocalStack
 from tests.faulty import Faults, environment
 
 LEASE = 2.0
-BROKEN = 0.01
+POISON = 2
+"""Rows that end the engine's process, among those in error."""
+UNKNOWN = -1.0
+"""What a category that the model does not know becomes: the first feature of poison, and of no other row."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,11 @@ class Chaos:
     chunk_rows: int = 100
     seconds_per_row: float = 0.003
     """A chunk takes long enough to be hit in its middle."""
+
+    @property
+    def errors(self) -> int:
+        """One row in a hundred."""
+        return self.rows // 100
 
 
 class ServingStack(LocalStack):
@@ -54,7 +64,7 @@ class ServingStack(LocalStack):
             scorer_janitor_seconds=0.5,
             presence_seconds=3,
         )
-        self._environment |= environment(Faults(seconds_per_row=chaos.seconds_per_row))
+        self._environment |= environment(Faults(seconds_per_row=chaos.seconds_per_row, exit_at=UNKNOWN))
         self.store = Store.open((self.state_dir / "store").as_uri())
 
 
@@ -74,8 +84,10 @@ def endure(stack: ServingStack, chaos: Chaos) -> History:
     url = stack.described["gateway_url"]
     with stack.client() as client:
         oracle = Oracle(Signature.model_validate(client.model_info().signature), chaos.seed)
+        first = oracle.signature.features[0].name
+        poison = oracle.add({**oracle.rows[0], first: "unheard of"}, "poison")
         oracle.learn(client)
-        table = Table(oracle.draw(chaos.rows, BROKEN, chaos.seed))
+        table = _table(oracle, chaos, poison)
         runner = JobRunner(client, history, oracle, give_up=lambda: history.now() > 400)
         with Load(url, history, oracle, chaos.seed, Limits(jobs=0), patience=30).running():
             job_id = runner.submit(table)
@@ -84,6 +96,12 @@ def endure(stack: ServingStack, chaos: Chaos) -> History:
             runner.read(ended, table)
     history.note(_manifest(stack, job_id, history))
     return history
+
+
+def _table(oracle: Oracle, chaos: Chaos, poison: int) -> Table:
+    places = oracle.draw(chaos.rows - POISON, chaos.errors - POISON, chaos.seed)
+    middle, later = chaos.rows // 2, chaos.rows * 3 // 4
+    return Table(np.insert(places, [middle, later], poison))
 
 
 def _through_faults(stack: ServingStack, chaos: Chaos, runner: JobRunner, job_id: str, history: History) -> Seen:
