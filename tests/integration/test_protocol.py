@@ -460,6 +460,25 @@ async def test_a_released_entry_is_taken_at_once_and_counts_no_delivery(
     assert await scorer.commit(again) == "ok"
 
 
+async def test_a_delivery_that_failed_counts_although_its_entry_is_released(
+    redis: Redis, scorer: Scorer, queue: JobQueue, keys: Keys
+) -> None:
+    await submitted(queue, rows=100)
+    assert await queue.release(await taken(scorer), failed=True)
+    (fields,) = await entries(redis, keys.chunks)
+    assert fields["tries"] == "1"
+
+
+async def test_a_job_is_suspect_once_rows_of_it_were_given_up(scorer: Scorer, queue: JobQueue) -> None:
+    spec = await submitted(queue, rows=300)
+    harmless, harmful, next_one = await scorer.take_all()
+    await scorer.commit(harmless)
+    assert not (await queue.begin(harmful)).suspect
+    letter = DeadLetter(job_id=spec.id, chunk=1, row=117, reason="it crashes", deaths=3)
+    await scorer.commit(harmful, a_part(dead=[letter]))
+    assert (await queue.begin(next_one)).suspect
+
+
 # --- the end, early
 
 
