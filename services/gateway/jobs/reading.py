@@ -19,8 +19,8 @@ Limit = Annotated[int | None, Query(ge=1, description=documents.LIMIT)]
 IfNoneMatch = Annotated[str | None, Header()]
 
 
-def reading_router(jobs: Jobs) -> APIRouter:
-    router = APIRouter()
+def add_reading(router: APIRouter, jobs: Jobs) -> None:
+    """Add the routes to that of the jobs: within a router of their own the metrics would not see their prefix."""
 
     @router.head("/{id}/results", include_in_schema=False)
     @router.get("/{id}/results", **documents.reading("The result of every row, in the order of the input"))
@@ -41,8 +41,6 @@ def reading_router(jobs: Jobs) -> APIRouter:
         status = await jobs.lookup.find(job_id)
         found = await jobs.results.manifest(await jobs.results.readable(status))
         return JSONResponse(found.model_dump(mode="json"), headers=progress_headers(status))
-
-    return router
 
 
 async def _document(jobs: Jobs, request: Request, job_id: str, wanted: Wanted, if_none_match: str | None) -> Response:

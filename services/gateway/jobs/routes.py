@@ -9,7 +9,7 @@ from services.gateway.jobs import documents
 from services.gateway.jobs.idempotency import check_key
 from services.gateway.jobs.options import JobOptions
 from services.gateway.jobs.progress import etag, events, matches, progress_headers
-from services.gateway.jobs.reading import JobId, reading_router
+from services.gateway.jobs.reading import JobId, add_reading
 from services.gateway.jobs.service import Jobs
 from services.gateway.jobs.spool import coding_of
 from services.gateway.jobs.submit import Upload
@@ -62,7 +62,7 @@ def jobs_router(jobs: Jobs) -> APIRouter:
         status = await jobs.cancel(job_id)
         return JSONResponse(Job.of(status).to_response(), headers=progress_headers(status))
 
-    router.include_router(reading_router(jobs))
+    add_reading(router, jobs)
 
     @router.get("/{id}/events", **documents.EVENTS)
     async def progress(job_id: JobId) -> Response:
