@@ -21,7 +21,7 @@ class ScorerSettings(CommonSettings):
         None, description="Score no faster than this, to leave the machine to others; default unlimited."
     )
     scorer_chunk_seconds: PositiveFloat = Field(
-        60.0, description="An engine that takes longer over a chunk hangs: the scorer ends itself."
+        60.0, le=86_400, description="An engine that takes longer over a chunk hangs: the scorer ends itself."
     )
     scorer_max_deliveries: PositiveInt = Field(
         20, description="A chunk that was started this often without result is given up: its rows end in errors."
