@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 _RATE_SECONDS = 10.0
+_BUSY_CHUNKS = 20  # whose speed counts, however long ago they were scored
 
 
 class Metrics:
@@ -49,6 +50,7 @@ class Metrics:
         self.in_flight = Gauge(f"{prefix}_in_flight", "Entries held now.", registry=registry)
         self.leader = Gauge(f"{prefix}_janitor", "1 while this scorer is the janitor.", registry=registry)
         self._recent: deque[tuple[float, int]] = deque()
+        self._busy: deque[tuple[float, int]] = deque(maxlen=_BUSY_CHUNKS)
         self._held = 0
 
     @contextmanager
@@ -68,11 +70,21 @@ class Metrics:
         self.engine_seconds.inc(engine)
         self.seconds.observe(took)
         self._recent.append((time.monotonic(), rows))
+        self._busy.append((took, rows))
 
     def speed(self) -> dict[str, float]:
-        """Return what the replica announces: entries in flight, and rows per second lately."""
+        """Return what the replica announces: entries in flight, and rows per second.
+
+        `rows_per_second` of late, which is little where little was to be done; `capacity` while there was work.
+        """
         horizon = time.monotonic() - _RATE_SECONDS
         while self._recent and self._recent[0][0] < horizon:
             self._recent.popleft()
         rows = sum(rows for _, rows in self._recent)
-        return {"in_flight": self._held, "rows_per_second": round(rows / _RATE_SECONDS, 1)}
+        took, scored = sum(took for took, _ in self._busy), sum(rows for _, rows in self._busy)
+        capacity = scored / took if took else 0.0
+        return {
+            "in_flight": self._held,
+            "rows_per_second": round(rows / _RATE_SECONDS, 1),
+            "capacity": round(capacity, 1),
+        }
