@@ -135,6 +135,8 @@ async def test_a_tag_stands_for_the_bytes(gate: Gateway, hand: HandScorer) -> No
         for accept in (CSV, PARQUET, {})
     ]
     tags = [answer.headers["etag"] for answer in answers]
+    other = await finished(gate, hand, a_csv(25, row_3="x,1,2,north,a", row_4="7,1,2,north,a"))
+    tags.append((await gate.client.get(other["results"])).headers["etag"])
     assert len({*tags, running}) == len(tags) + 1, "each document has its own"
     assert all(tag.startswith('"') for tag in tags), "strong"
     for answer in answers:
