@@ -173,3 +173,17 @@ async def test_who_was_paused_for_too_long_neither_takes_nor_frees_a_key(
     with pytest.raises(Problem, match="whose request was another"):
         async with idempotency.claim("k") as late:
             await late.settle("g", new_job_id())
+
+
+async def test_who_was_paused_for_too_long_leaves_its_job_to_the_next(
+    idempotency: Idempotency, redis: Redis, keys: Keys
+) -> None:
+    """It was the first, and is refused in the end: the next one may have got the job accepted meanwhile."""
+    job = new_job_id()
+    async with idempotency.claim("k") as paused:
+        await paused.settle("f", job)
+        await redis.delete(keys.lease("idempotency:k"))
+        async with idempotency.claim("k") as other:
+            assert (await other.settle("f", new_job_id())).job_id == job
+            await paused.forget()
+            assert await other.known()
