@@ -102,8 +102,7 @@ class Redrive:
         return await self._acceptance.enqueue(spec)
 
     async def _write(self, letters: Sequence[DeadLetter], model: Model, input_key: str) -> Chunked:
-        directory = self._settings.gateway_spool_dir or self._settings.state_dir / "spool"
-        with self._acceptance.admission.place(), spool_file(directory) as file:
+        with self._acceptance.admission.place(), spool_file(self._settings.spool_dir) as file:
             writer = ChunkWriter(file, CHUNK_ROWS)
             try:
                 async for original in Originals(self._store).read(letters):
