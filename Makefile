@@ -35,7 +35,7 @@ test: dev-venv ## run the whole suite with coverage
 coverage: dev-venv ## as `test`, and measure the started processes too (slower)
 	@$(VENV) -m pytest tests $(PARALLEL) --cov --cov-config=tests/processes.coveragerc --cov-report=term:skip-covered $(ARGS)
 
-torture: dev-venv ## kill, pause and flush while 100,000 rows are scored, with three seeds (7 minutes)
+torture: dev-venv ## kill, pause and flush while 100,000 rows are scored, with three seeds (8 minutes)
 	@$(VENV) -m pytest tests/chaos -m torture --no-cov -v $(ARGS)
 
 check: dev-venv ## lint, format, types, import contracts: what CI checks

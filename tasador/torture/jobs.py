@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasador.client import Client, Job, Problem, TasadorError
 from tasador.client.formats import NDJSON
 from tasador.client.options import Priority
-from tasador.torture.history import Accepted, History, Read, Refused, Seen, Unread
+from tasador.torture.history import Accepted, History, Manifest, Read, Refused, Seen, Unread
 from tasador.torture.oracle import Oracle
 from tasador.torture.outcome import Records, outcome
 
@@ -117,11 +117,11 @@ class JobRunner:
         return seen
 
     def read(self, ended: Seen, table: Table) -> None:
-        """Fetch the results and hold them against what they should be."""
+        """Fetch results and manifest, and hold the results against what they should be."""
         deadline = time.monotonic() + READ_PATIENCE
         while True:
             try:
-                records = self._records(ended.job)
+                records, manifest = self._records(ended.job), self._manifest(ended.job)
                 break
             except (TasadorError, pa.ArrowInvalid) as problem:
                 if time.monotonic() > deadline:
@@ -130,7 +130,7 @@ class JobRunner:
                 time.sleep(LOOK_EVERY)
         expected = self._oracle.expected(ended.version, table.places)
         found = outcome(records, len(table.places), expected, prefix=ended.state != "completed")
-        self._history.note(Read(at=self._history.now(), job=ended.job, outcome=found))
+        self._history.note(manifest, Read(at=self._history.now(), job=ended.job, outcome=found))
 
     def _records(self, job_id: str) -> Records:
         body = io.BytesIO()
@@ -138,6 +138,18 @@ class JobRunner:
         body.seek(0)
         with pa.ipc.open_stream(body) as stream:
             return Records.of_table(stream.read_all(), self._oracle.number)
+
+    def _manifest(self, job_id: str) -> Manifest:
+        found = self._client.manifest(job_id)
+        return Manifest(
+            at=self._history.now(),
+            job=job_id,
+            version=found.model_version,
+            digest=found.model_digest,
+            parts=len(found.parts),
+            rows=sum(part.rows for part in found.parts),
+            failed=sum(part.failed for part in found.parts),
+        )
 
     def _cancel(self, job_id: str) -> bool:
         try:

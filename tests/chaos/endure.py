@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.records import read_record
 from shared.signature import Signature
 from shared.store import Store
 from tasador.torture import target
-from tasador.torture.history import Fault, History, Manifest, Seen
+from tasador.torture.history import Fault, History, Seen
 from tasador.torture.injector import Injector, Lengths
 from tasador.torture.jobs import JobRunner, Table
 from tasador.torture.load import Load
@@ -94,7 +93,6 @@ def endure(stack: ServingStack, chaos: Chaos) -> History:
             assert job_id is not None
             ended = _through_faults(stack, chaos, runner, job_id, history)
             runner.read(ended, table)
-    history.note(_manifest(stack, job_id, history))
     return history
 
 
@@ -128,17 +126,3 @@ def _through_faults(stack: ServingStack, chaos: Chaos, runner: JobRunner, job_id
 def _tell(fault: Fault) -> None:
     """pytest shows it when the test has failed."""
     sys.stderr.write(f"{fault.at:6.1f} s  {fault.kind:<6} {fault.target or fault.skipped}\n")
-
-
-def _manifest(stack: ServingStack, job_id: str, history: History) -> Manifest:
-    record = asyncio.run(read_record(stack.store, job_id))
-    assert record is not None
-    return Manifest(
-        at=history.now(),
-        job=job_id,
-        version=record.status.model_version,
-        digest=record.model_digest,
-        parts=len(record.parts),
-        rows=sum(part.rows for part in record.parts),
-        failed=sum(part.failed for part in record.parts),
-    )
