@@ -71,18 +71,15 @@ def results(
     format: Annotated[
         str | None, typer.Option("--format", help="ndjson, csv, json, parquet or arrow; default by the file name.")
     ] = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Only the rows that failed, as JSON lines.")] = False,
+    errors: Annotated[bool, typer.Option("--errors", help="Only the rows that failed.")] = False,
     url: UrlOption = None,
 ) -> None:
     """Fetch the results of a job; of one that runs, what is finished."""
     with connected(url) as client:
-        if errors:
-            for record in client.errors(job_id):
-                out().print(record.model_dump_json(exclude_none=True), markup=False, soft_wrap=True)
-        elif to == "-":
-            client.save_results(job_id, sys.stdout.buffer, format=format)
+        if to == "-":
+            client.save_results(job_id, sys.stdout.buffer, format=format, errors_only=errors)
         else:
-            written = client.save_results(job_id, to, format=format)
+            written = client.save_results(job_id, to, format=format, errors_only=errors)
             err().print(f"Wrote {written:,} bytes to {to}", markup=False, soft_wrap=True)
 
 

@@ -13,8 +13,6 @@ from tasador.client.records import CsvRecords, LineRecords, Records
 from tasador.client.transport import Transport
 from tasador.client.waiting import OUTAGE
 
-RESUMABLE = (NDJSON, CSV)
-"""Formats in which the rest of a document may be put behind its beginning."""
 _REST = {CSV: "text/csv;header=absent"}
 """What to ask for when the beginning is there."""
 _BREAKS = 3
@@ -57,8 +55,13 @@ class Download:
         self._media_type = media_type
         self._patience = patience or Patience()
 
+    @property
+    def resumable(self) -> bool:
+        """Whether the rest may be put behind the beginning. In CSV records are counted, and errors have gaps."""
+        return self._media_type == NDJSON or (self._media_type == CSV and self._path.endswith("/results"))
+
     def records(self, cursor: int = 0, limit: int | None = None) -> Iterator[bytes]:
-        """Yield whole records from a position on, in one of RESUMABLE; a transfer that breaks goes on where it did.
+        """Yield whole records from a position on, where it is `resumable`; a transfer that breaks goes on where it did.
 
         Args:
             limit: so many records at most, where they follow each other without a gap.

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from tasador.client.answers import Job, JobPage, Manifest, Result, Webhook
 from tasador.client.base import Connected, encode, given, instances, waiting
-from tasador.client.downloads import RESUMABLE, Download
+from tasador.client.downloads import Download
 from tasador.client.errors import TasadorError
 from tasador.client.formats import JSON, NDJSON, content_coding, media_type
 from tasador.client.options import Deadline, Priority, job_options
@@ -143,46 +143,33 @@ class Jobs(Connected):
         return self._records(f"/jobs/{job_id}/errors", cursor, None)
 
     def save_results(
-        self, job_id: str, target: str | os.PathLike[str] | IO[bytes], *, format: str | None = None
+        self,
+        job_id: str,
+        target: str | os.PathLike[str] | IO[bytes],
+        *,
+        format: str | None = None,
+        errors_only: bool = False,
     ) -> int:
         """Write the results in a format, by default that of the file name's suffix; return the bytes written.
 
         A file appears only when it is complete. A transfer that breaks goes on where it did in JSON lines and CSV; in
         the other formats a file is begun anew, and an open one is left as it is, with the error.
         """
+        what = "errors" if errors_only else "results"
         if not isinstance(target, str | os.PathLike):
-            return self._copy(job_id, media_type(format or "ndjson"), target)
+            download = Download(self._http, f"/jobs/{job_id}/{what}", media_type(format or "ndjson"))
+            return _copy(download, target)
         path = Path(target)
-        accept = media_type(format or path)
+        download = Download(self._http, f"/jobs/{job_id}/{what}", media_type(format or path))
         beside = path.with_name(f".{path.name}.part")
         try:
             with beside.open("wb") as file:
-                self._fill(job_id, accept, file)
+                _fill(download, file)
                 written = file.tell()
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
         return written
-
-    def _fill(self, job_id: str, accept: str, file: IO[bytes]) -> None:
-        if accept in RESUMABLE:
-            self._copy(job_id, accept, file)
-            return
-
-        def start() -> Callable[[bytes], int]:
-            file.seek(0)
-            file.truncate()
-            return file.write
-
-        self._download(job_id, accept).whole(start)
-
-    def _copy(self, job_id: str, accept: str, file: IO[bytes]) -> int:
-        download = self._download(job_id, accept)
-        blocks = download.records() if accept in RESUMABLE else download.blocks()
-        return sum(file.write(block) for block in blocks)
-
-    def _download(self, job_id: str, accept: str) -> Download:
-        return Download(self._http, f"/jobs/{job_id}/results", accept)
 
     def _records(self, path: str, cursor: int, limit: int | None) -> Iterator[Result]:
         for records in Download(self._http, path, NDJSON).records(cursor, limit):
@@ -198,6 +185,22 @@ class Jobs(Connected):
     def resend_webhook(self, job_id: str) -> Webhook:
         """Send the message once more, under the same id."""
         return self._http.read(Webhook, "POST", f"/jobs/{job_id}/webhook/resend")
+
+
+def _copy(download: Download, file: IO[bytes]) -> int:
+    return sum(file.write(block) for block in (download.records() if download.resumable else download.blocks()))
+
+
+def _fill(download: Download, file: IO[bytes]) -> None:
+    def start() -> Callable[[bytes], int]:
+        file.seek(0)
+        file.truncate()
+        return file.write
+
+    if download.resumable:
+        _copy(download, file)
+    else:
+        download.whole(start)
 
 
 def _blocks(file: Any, size: int = 1 << 16) -> Iterator[bytes]:

@@ -63,7 +63,8 @@ class _Answer(BaseHTTPRequestHandler):
             writer.writerows([i, i / 2, 'two\nlines "quoted"'] for i in range(first, last))
             return out.getvalue().encode()
         if accept == "application/x-ndjson":
-            return "".join(json.dumps({"index": i, "prediction": i / 2}) + "\n" for i in range(first, last)).encode()
+            rows = [i for i in range(first, last) if "/results" in self.path or i % 7 == 0]
+            return "".join(json.dumps({"index": i, "prediction": i / 2}) + "\n" for i in rows).encode()
         return bytes(range(256)) * 100
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -93,6 +94,14 @@ def test_results_go_on_where_a_transfer_broke(server: Breaking) -> None:
     assert len(server.asked) == 5
     assert server.asked[0] == ""
     assert server.asked[1].startswith("cursor=")
+
+
+def test_errors_go_on_behind_their_gaps(server: Breaking) -> None:
+    server.breaks = [200, 250]
+    out = io.BytesIO()
+    with Client(server.url) as client:
+        client.save_results("x", out, errors_only=True)
+    assert [json.loads(line)["index"] for line in out.getvalue().splitlines()] == list(range(0, ROWS, 7))
 
 
 def test_a_limit_holds_across_a_break(server: Breaking) -> None:
