@@ -18,6 +18,7 @@ from shared.store import Store
 from shared.telemetry import get_logger
 
 POLL_SECONDS = (0.05, 0.5)  # first and longest pause between two looks at a job
+POLL_GROWTH = 1.1  # so that its end is told late by no more than a tenth of the wait
 SCAN = 1000  # jobs looked at for one page of a filtered list
 AT_ONCE = 8  # reads of the store
 
@@ -74,7 +75,7 @@ class Lookup:
             if status.ended or unless(status) or left <= 0 or self.stopping():
                 return status
             await asyncio.sleep(min(pause, left))
-            pause = min(2 * pause, longest)
+            pause = min(POLL_GROWTH * pause, longest)
 
     async def page(self, limit: int, cursor: str | None, state: JobState | None) -> Page:
         """Return jobs, the newest first. A filtered page may be shorter than `limit` and yet not be the last.
