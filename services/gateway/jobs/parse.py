@@ -42,7 +42,11 @@ class Parser:
         self._settings = settings
         self._fleet = fleet
         self._turns = asyncio.Semaphore(PARSERS)
-        self._limits = TableLimits(settings.gateway_max_document_bytes, settings.gateway_max_record_batch_bytes)
+        self._limits = TableLimits(
+            document=settings.gateway_max_document_bytes,
+            record_batch=settings.gateway_max_record_batch_bytes,
+            carried=settings.gateway_max_job_bytes,
+        )
         # What can never fit into the backlog is refused as too large: coming again would not help.
         self._max_rows = min(settings.gateway_max_job_rows, settings.gateway_max_backlog_rows)
 
