@@ -63,7 +63,9 @@ def _text(column: Any) -> Any:
     if pa.types.is_timestamp(column.type):
         zone = "" if column.type.tz is None else "Z"
         written = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
-        return pc.binary_join_element_wise(pc.replace_substring(written, " ", "T", max_replacements=1), zone, "")
+        return pc.binary_join_element_wise(
+            pc.replace_substring_regex(written, r"^(\d{4}-\d\d-\d\d) ", r"\1T"), zone, ""
+        )
     if pa.types.is_floating(column.type):
         return _float_text(column.cast(pa.float64()))
     return column.cast(pa.string())

@@ -46,6 +46,8 @@ def _own(column: Any) -> Any:
     """Return a column in the type in which it is carried."""
     if isinstance(column.type, pa.UuidType):
         return pa.array([None if uuid is None else str(uuid) for uuid in column.to_pylist()], pa.string())
+    if pa.types.is_timestamp(column.type) and column.type.unit == "s":
+        column.cast(pa.timestamp("ms", column.type.tz))  # as Parquet has to: seconds that do not fit are refused here
     return column.cast(carried_type(column.type), safe=False)
 
 
@@ -72,6 +74,8 @@ def carried_type(found: Any) -> Any:
         return pa.string()
     if pa.types.is_float16(found):
         return pa.float32()
+    if pa.types.is_decimal(found) and found.scale < 0:  # which Parquet does not have
+        return None
     return found if _is_plain(found) else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from services.gateway.tables import Format, PassthroughRefused, TableLimits, TableTooLarge
+from services.gateway.tables import Format, NotATable, PassthroughRefused, TableLimits, TableTooLarge
 from services.gateway.tables.passthrough import MAX_COLUMNS, check_passthrough
 from shared.chunks import JSON_TEXT
 from tests.unit.gateway.tables import a_row, arrow_of, lines_of, parquet_of, read
@@ -156,6 +156,15 @@ def test_types_that_flat_results_cannot_hold_are_refused(kind: Format, column: A
     body = (parquet_of if kind is Format.PARQUET else arrow_of)(columns_of(1, id=column))
     with pytest.raises(PassthroughRefused, match="'id' has type"):
         read(kind, body, ["id"])
+
+
+def test_what_parquet_could_not_write_is_refused() -> None:
+    negative = pa.array([Decimal("1700")], pa.decimal128(5, -2))
+    with pytest.raises(PassthroughRefused, match="'id' has type"):
+        read(Format.ARROW, arrow_of(columns_of(1, id=negative)), ["id"])
+    distant = pa.array([10**18], pa.timestamp("s"))
+    with pytest.raises(NotATable, match="out of bounds"):
+        read(Format.ARROW, arrow_of(columns_of(1, id=distant)), ["id"])
 
 
 # --- memory
