@@ -44,7 +44,7 @@ class Jobs(Connected):
             webhook: a URL that hears of the job's end.
         """
         options = job_options(version, priority, deadline, passthrough, webhook)
-        headers = {"idempotency-key": f'"{idempotency_key or uuid4()}"'}
+        headers = {"idempotency-key": _quoted(idempotency_key or str(uuid4()))}
         if content_encoding:
             headers["content-encoding"] = content_encoding
         if isinstance(source, str | os.PathLike):
@@ -80,7 +80,7 @@ class Jobs(Connected):
             format: csv, ndjson, json, parquet or arrow; default as the name ends.
         """
         options = job_options(version, priority, deadline, passthrough, webhook)
-        headers = {"idempotency-key": f'"{idempotency_key or uuid4()}"'}
+        headers = {"idempotency-key": _quoted(idempotency_key or str(uuid4()))}
         return self._submit(encode(given(input=url, format=format)), JSON, headers, options)
 
     def _submit(
@@ -185,6 +185,11 @@ class Jobs(Connected):
     def resend_webhook(self, job_id: str) -> Webhook:
         """Send the message once more, under the same id."""
         return self._http.read(Webhook, "POST", f"/jobs/{job_id}/webhook/resend")
+
+
+def _quoted(key: str) -> str:
+    """Return a string of a structured header (RFC 8941)."""
+    return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _copy(download: Download, file: IO[bytes]) -> int:

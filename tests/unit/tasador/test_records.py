@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasador.client.jobs import _quoted
 from tasador.client.options import job_options
 from tasador.client.records import CsvRecords, LineRecords, Records
 
@@ -69,6 +70,10 @@ def test_options_say_what_they_mean() -> None:
     }
     assert job_options(None, None, timedelta(minutes=2), "id,name", None)["deadline"] == "120.000s"
     assert job_options(None, None, "2h", (), None)["deadline"] == "2h"
+
+
+def test_a_key_may_hold_quotes() -> None:
+    assert _quoted(r'a "b" \c') == r'"a \"b\" \\c"'
 
 
 def test_a_deadline_without_a_zone_is_refused() -> None:
