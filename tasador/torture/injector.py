@@ -31,6 +31,7 @@ class Injector:
     Args:
         promote: puts another version into service and returns which.
         tell: hears of every fault.
+        patience: seconds until a fault that can be done to nobody is left out.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Injector:
         *,
         promote: Callable[[], str] | None = None,
         tell: Callable[[Fault], None] = lambda fault: None,
+        patience: float = PATIENCE,
     ) -> None:
         self._target = target
         self._history = history
         self._lengths = lengths
         self._promote_another = promote
         self._tell = tell
+        self._patience = patience
         self._paused: list[tuple[float, Victim]] = []
         self._actions: Mapping[Kind, Callable[[Planned], str]] = {
             "kill": self._kill,
@@ -77,7 +80,7 @@ class Injector:
 
     def _inject(self, planned: Planned, stop: threading.Event) -> None:
         began, target, skipped = self._history.now(), "", ""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         while not stop.is_set():
             began = self._history.now()
             try:

@@ -10,7 +10,6 @@ from itertools import count
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tasador.torture import injector as module
 from tasador.torture.history import Fault, History
 from tasador.torture.injector import Injector, Lengths
 from tasador.torture.schedule import Kind, Planned, rounds, schedule
@@ -84,11 +83,12 @@ def a_crew(size: int = 2) -> list[Somebody]:
     return [Somebody(f"worker-{n}", n) for n in range(size)]
 
 
-def inject(stack: Stack, *planned: Planned, pause: float = 0.0, stop: threading.Event | None = None) -> list[Fault]:
+def inject(stack: Stack, *planned: Planned, pause: float = 0.0, patience: float = 60.0) -> list[Fault]:
     history = History()
     ticks = count()
     lengths = Lengths(pause=(pause, pause), slow=(1.0, 3.0))
-    Injector(stack, history, lengths).run(planned, lambda: next(ticks) / 4, stop or threading.Event())
+    injector = Injector(stack, history, lengths, patience=patience)
+    injector.run(planned, lambda: next(ticks) / 4, threading.Event())
     return history.of(Fault)
 
 
@@ -140,15 +140,13 @@ def test_a_server_that_does_not_answer_is_asked_again() -> None:
     ("kind", "why"),
     [("kill", "nobody is ready"), ("redis", "no server of our own runs"), ("promote", "there is no other version")],
 )
-def test_what_cannot_be_done_is_told(monkeypatch: pytest.MonkeyPatch, kind: Kind, why: str) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
-    (fault,) = inject(Stack([]), Planned(0.0, kind, 0.0, 0.0))
+def test_what_cannot_be_done_is_told(kind: Kind, why: str) -> None:
+    (fault,) = inject(Stack([]), Planned(0.0, kind, 0.0, 0.0), patience=0.0)
     assert fault.skipped == why
 
 
-def test_the_last_one_at_work_is_not_paused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
+def test_the_last_one_at_work_is_not_paused() -> None:
     stack = Stack(a_crew(1))
-    (fault,) = inject(stack, Planned(0.0, "pause", 0.0, 0.0))
+    (fault,) = inject(stack, Planned(0.0, "pause", 0.0, 0.0), patience=0.0)
     assert fault.skipped
     assert stack.crew[0].got == []
