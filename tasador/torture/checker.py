@@ -13,6 +13,7 @@ from tasador.torture.history import (
     Converged,
     Fault,
     History,
+    Letters,
     Manifest,
     Predicted,
     Promoted,
@@ -123,6 +124,13 @@ def _values(history: History) -> Iterator[str | None]:
         if read.outcome.compared:
             wrong = f"job {read.job}: {read.outcome.wrong} wrong; " + "; ".join(read.outcome.examples)
             yield wrong if read.outcome.wrong else None
+
+
+def _letters(history: History) -> Iterator[str | None]:
+    poison = {read.job: read.outcome.poison for read in history.of(Read)}
+    for letters in history.of(Letters):
+        rows = poison.get(letters.job, letters.rows)
+        yield None if letters.rows == rows else f"job {letters.job}: {rows} rows given up, {letters.rows} in letters"
 
 
 def _one_version(history: History) -> Iterator[str | None]:
@@ -239,6 +247,7 @@ PROMISES: dict[str, tuple[str, Check]] = {
     "readable": ("the results of an ended job can be read", _readable),
     "rows": ("each row of a completed job has one record, in input order", _rows),
     "values": ("each record is its row's value, bit by bit, or its typed error", _values),
+    "dead letters": ("the rows that were given up are those that have a dead letter", _letters),
     "one version": ("all rows of a job are scored by one version", _one_version),
     "counts": ("what a job says of its rows is what its results hold", _counts),
     "prefix": ("a job that was ended early keeps its rows up to a first gap", _prefix),

@@ -73,6 +73,13 @@ class Read(Event, frozen=True):
     outcome: Outcome
 
 
+class Letters(Event, frozen=True):
+    """The dead letters of an ended job."""
+
+    job: str
+    rows: int
+
+
 class Unread(Event, frozen=True):
     """The results of an ended job could not be read, again and again."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasador.client import Client, Job, Problem, TasadorError
 from tasador.client.formats import NDJSON
 from tasador.client.options import Priority
-from tasador.torture.history import Accepted, History, Manifest, Read, Refused, Seen, Unread
+from tasador.torture.history import Accepted, History, Letters, Manifest, Read, Refused, Seen, Unread
 from tasador.torture.oracle import Oracle
 from tasador.torture.outcome import Records, outcome
 
@@ -117,11 +117,12 @@ class JobRunner:
         return seen
 
     def read(self, ended: Seen, table: Table) -> None:
-        """Fetch results and manifest, and hold the results against what they should be."""
+        """Fetch results, manifest and dead letters, and hold the results against what they should be."""
         deadline = time.monotonic() + READ_PATIENCE
         while True:
             try:
-                records, manifest = self._records(ended.job), self._manifest(ended.job)
+                found = self._records(ended.job)
+                said = (self._manifest(ended.job), self._letters(ended.job))
                 break
             except (TasadorError, pa.ArrowInvalid) as problem:
                 if time.monotonic() > deadline:
@@ -129,8 +130,8 @@ class JobRunner:
                     return
                 time.sleep(LOOK_EVERY)
         expected = self._oracle.expected(ended.version, table.places)
-        found = outcome(records, len(table.places), expected, prefix=ended.state != "completed")
-        self._history.note(manifest, Read(at=self._history.now(), job=ended.job, outcome=found))
+        compared = outcome(found, len(table.places), expected, prefix=ended.state != "completed")
+        self._history.note(*said, Read(at=self._history.now(), job=ended.job, outcome=compared))
 
     def _records(self, job_id: str) -> Records:
         body = io.BytesIO()
@@ -150,6 +151,10 @@ class JobRunner:
             rows=sum(part.rows for part in found.parts),
             failed=sum(part.failed for part in found.parts),
         )
+
+    def _letters(self, job_id: str) -> Letters:
+        page = self._client.dead_letters(job=job_id, limit=200)
+        return Letters(at=self._history.now(), job=job_id, rows=sum(letter.rows for letter in page.dead_letters))
 
     def _cancel(self, job_id: str) -> bool:
         try:

@@ -57,6 +57,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     values: int
     errors: int
+    poison: int
+    """Of the errors, those of rows that were given up."""
     compared: int
     """How many records could be held against what was expected."""
     missing: int
@@ -93,6 +95,7 @@ def outcome(records: Records, total: int, expected: Expected | None, *, prefix: 
         records=n,
         values=int((records.codes == "").sum()),
         errors=int((records.codes != "").sum()),
+        poison=int((records.codes == "poison").sum()),
         compared=int(inside.sum()) if expected else 0,
         missing=(min(n, total) if prefix else total) - found,
         doubled=int(inside.sum()) - found,

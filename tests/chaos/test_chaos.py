@@ -8,7 +8,7 @@ import pytest
 from tasador.torture.checker import check, landed
 from tasador.torture.history import Read
 from tasador.torture.schedule import Kind
-from tests.chaos.endure import Chaos, a_stack, endure
+from tests.chaos.endure import POISON, Chaos, a_stack, endure
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -34,4 +34,5 @@ def survive(chaos: Chaos, directory: Path) -> None:
     assert [verdict for verdict in check(history) if not verdict.held] == []
     (outcome,) = [read.outcome for read in history.of(Read)]
     assert (outcome.values, outcome.errors, outcome.compared) == (chaos.rows - chaos.errors, chaos.errors, chaos.rows)
+    assert outcome.poison == POISON
     assert len(landed(history)) == sum(chaos.faults.values()), "the faults must land inside the job"

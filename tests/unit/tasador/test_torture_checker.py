@@ -12,6 +12,7 @@ from tasador.torture.history import (
     Event,
     Fault,
     History,
+    Letters,
     Manifest,
     Predicted,
     Promoted,
@@ -37,7 +38,9 @@ def seen(at: float, state: str, done: int = 0, failed: int = 0, **fields: object
 
 
 def read(at: float = 9.0, **counts: int) -> Read:
-    values = {"total": 100, "records": 100, "values": 99, "errors": 1, "compared": 100} | NONE_GONE | counts
+    values = (
+        {"total": 100, "records": 100, "values": 99, "errors": 1, "poison": 0, "compared": 100} | NONE_GONE | counts
+    )
     return Read(at=at, job="j", outcome=Outcome(**values))  # type: ignore[arg-type]
 
 
@@ -72,6 +75,7 @@ def broken(events: Sequence[Event]) -> set[str]:
 EVERYTHING_KEPT: dict[str, list[Event]] = {
     "a completed job": completed(),
     "a cancelled job": cancelled(),
+    "a job with poison": [*completed()[:4], read(poison=1), Letters(at=9, job="j", rows=1)],
     "a job that starts anew after a flush": [
         accepted(),
         seen(2, "running", 40),
@@ -120,6 +124,8 @@ BROKEN: dict[str, tuple[str, list[Event]]] = {
     "two digests of one version": ("one version", [*completed(), manifest(digest="e")]),
     "more errors than told": ("counts", [*completed()[:4], read(values=98, errors=2)]),
     "parts that are too few": ("counts", [*completed()[:5], manifest(rows=99)]),
+    "an innocent row that was given up": ("dead letters", [*completed(), Letters(at=9, job="j", rows=1)]),
+    "poison without a letter": ("dead letters", [*completed()[:4], read(poison=1), Letters(at=9, job="j", rows=0)]),
     "a gap in a cancelled job": ("prefix", cancelled(missing=1, moved=10)),
     "a cancelled job that told of more": ("prefix", cancelled(records=20, values=20)),
     "lost progress": ("progress", [accepted(), seen(2, "running", 60), *completed()[2:]]),
@@ -188,7 +194,7 @@ EXPECTED = Expected(np.array([0.1, np.nan, 0.3]), np.array(["", "null", ""], obj
 def test_what_is_as_expected_is_complete() -> None:
     found = outcome(some_records([0, 1, 2], [0.1, None, 0.3]), 3, EXPECTED)
     assert found.complete
-    assert (found.values, found.errors, found.compared, found.wrong) == (2, 1, 3, 0)
+    assert (found.values, found.errors, found.poison, found.compared, found.wrong) == (2, 1, 0, 3, 0)
 
 
 @pytest.mark.parametrize(
