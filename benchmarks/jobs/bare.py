@@ -11,11 +11,11 @@ import onnxruntime
 PIECE = 5_000  # rows a call: faster than all at once, which leaves the caches
 
 
-def seconds(onnx: Path, array: Path, processes: int) -> float:
-    """Return how long all rows take, from a common start to the last one's end."""
+def measured(onnx: Path, array: Path, processes: int) -> tuple[float, float]:
+    """Return how long all rows take, from a common start to the last one's end, and the processor's seconds."""
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(processes + 1)
-    workers = [context.Process(target=_run, args=(onnx, array, i, processes, barrier)) for i in range(processes)]
+    barrier, busy = context.Barrier(processes + 1), context.Array("d", processes)
+    workers = [context.Process(target=_run, args=(onnx, array, i, barrier, busy)) for i in range(processes)]
     for worker in workers:
         worker.start()
     barrier.wait()
@@ -24,16 +24,18 @@ def seconds(onnx: Path, array: Path, processes: int) -> float:
     taken = time.perf_counter() - start
     for worker in workers:
         worker.join()
-    return taken
+    return taken, sum(busy[:])
 
 
-def _run(onnx: Path, array: Path, share: int, of: int, barrier: Any) -> None:
+def _run(onnx: Path, array: Path, share: int, barrier: Any, busy: Any) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(onnx.read_bytes(), options, providers=["CPUExecutionProvider"])
-    x = np.array_split(np.load(array, mmap_mode="r"), of)[share].copy()
+    x = np.array_split(np.load(array, mmap_mode="r"), len(busy))[share].copy()
     session.run(["s"], {"x": x[:PIECE]})
     barrier.wait()
+    before = time.process_time()
     for start in range(0, len(x), PIECE):
         session.run(["s"], {"x": x[start : start + PIECE]})
+    busy[share] = time.process_time() - before
     barrier.wait()

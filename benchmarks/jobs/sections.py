@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import yaml
 from rich.table import Table
 
@@ -43,31 +44,42 @@ class Taken:
         return self.accepted + self.scored + self.saved
 
 
+@dataclass(frozen=True)
+class Measured:
+    rows: int
+    seconds: float
+    busy: float | None = None
+    """The processor's seconds; unlike the clock's, they are the same on a busy machine."""
+    steps: Taken | None = None
+
+    @property
+    def rate(self) -> float:
+        return self.rows / self.seconds
+
+
 def jobs(directory: Path, count: int) -> Iterator[Table]:
     """A job from a file to a file, beside the engine alone, scikit-learn alone, and Celery."""
     files = [write_csv(directory / "rows.csv", count), write_parquet(directory / "rows.parquet", count)]
     np.save(directory / "rows.npy", matrix(count))
+    few = min(count, SLOW_ROWS)
     for model in MODELS:
+        found: dict[str, list[Measured]] = {}
         with a_stack(directory / model, model) as stack:
             onnx, pipeline = _artifact(stack, directory / model)
-            found: dict[str, list[float]] = {}
-            phases: dict[str, list[Taken]] = {}
-            for number in range(ROUNDS):
-                limit = bare.seconds(onnx, directory / "rows.npy", SCORERS)
-                found.setdefault(f"engine alone, {SCORERS} processes", []).append(count / limit)
-                for file in files:
-                    taken = run_job(stack, file, directory / f"results{file.suffix}")
-                    name = f"job, {file.suffix[1:]} to {file.suffix[1:]}"
-                    found.setdefault(name, []).append(count / taken.total)
-                    phases.setdefault(name, []).append(taken)
-                if number == 0:
-                    found["scikit-learn alone, 1 process"] = [_scikit(pipeline, directory / "rows.npy")]
-        with celery(directory, pipeline) as score:
-            score(files[0], directory / "celery.csv", 10_000)  # warms up
-            rows = min(count, SLOW_ROWS)
-            rate = rows / score(files[0], directory / "celery.csv", rows)
-        found[f"Celery, Redis and scikit-learn, 2 workers ({rows:,} rows)"] = [rate]
-        yield _compared(model, count, found, phases)
+            with celery(directory, pipeline) as score:
+                score(files[0], directory / "celery.csv", few // 10)  # warms up
+                for _ in range(ROUNDS):
+                    limit = Measured(count, *bare.measured(onnx, directory / "rows.npy", SCORERS))
+                    found.setdefault(f"engine alone, {SCORERS} processes", []).append(limit)
+                    for file in files:
+                        format = file.suffix[1:]
+                        measured = _measured_job(stack, file, directory / f"results.{format}", count)
+                        found.setdefault(f"job, {format} to {format}", []).append(measured)
+                    alone = Measured(few, _scikit(pipeline, directory / "rows.npy", few))
+                    found.setdefault(f"scikit-learn alone, 1 process ({few:,} rows)", []).append(alone)
+                    rival = Measured(few, score(files[0], directory / "celery.csv", few))
+                    found.setdefault(f"Celery and scikit-learn, 2 workers ({few:,} rows)", []).append(rival)
+        yield _compared(model, count, found)
 
 
 def memory(directory: Path, count: int) -> Iterator[Table]:
@@ -184,10 +196,22 @@ def _artifact(stack: LocalStack, directory: Path) -> tuple[Path, Path]:
     return stack.state_dir / "store" / "models" / info["name"] / info["version"] / "model.onnx", path
 
 
-def _scikit(pipeline: Path, array: Path) -> float:
-    """Return the rows/s of predict alone, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.jobs.scikit", str(pipeline), str(array), str(SLOW_ROWS)]
+def _scikit(pipeline: Path, array: Path, rows: int) -> float:
+    """Return the seconds of predict alone, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.jobs.scikit", str(pipeline), str(array), str(rows)]
     return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def _measured_job(stack: LocalStack, source: Path, target: Path, rows: int) -> Measured:
+    """Run a job; its processor's seconds are those of all processes of the stack."""
+    before = _busy(stack)
+    taken = run_job(stack, source, target)
+    return Measured(rows, taken.total, _busy(stack) - before, taken)
+
+
+def _busy(stack: LocalStack) -> float:
+    times = [psutil.Process(pid).cpu_times() for pid in stack.pids().values()]
+    return sum(time.user + time.system for time in times)
 
 
 def _peak(pid: int) -> float:
@@ -196,15 +220,22 @@ def _peak(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def _compared(model: str, count: int, found: dict[str, list[float]], phases: dict[str, list[Taken]]) -> Table:
-    limit = statistics.median(next(iter(found.values())))
-    columns = ("rows/s", "min-max", "of the engine alone", "accepted + scored + saved, s")
+def _compared(model: str, count: int, found: dict[str, list[Measured]]) -> Table:
+    limit = next(iter(found.values()))
+    columns = ("rows/s", "min-max", "of the engine alone", "CPU s per million rows", "accepted + scored + saved, s")
     table = a_table(f"{count:,} rows, {model}", "what", *columns)
-    for name, rates in found.items():
-        rate = statistics.median(rates)
-        steps = ""
-        if name in phases:
-            medians = [statistics.median(getattr(t, step) for t in phases[name]) for step in Taken.__annotations__]
-            steps = " + ".join(f"{seconds:.1f}" for seconds in medians)
-        table.add_row(name, f"{rate:,.0f}", f"{min(rates):,.0f}-{max(rates):,.0f}", f"{rate / limit:.2f}", steps)
+    for name, rounds in found.items():
+        rates = [one.rate for one in rounds]
+        ratio = statistics.median(one.rate / best.rate for one, best in zip(rounds, limit, strict=True))
+        busy = [one.busy / one.rows * 1e6 for one in rounds if one.busy is not None]
+        taken = [one.steps for one in rounds if one.steps is not None]
+        steps = [statistics.median(getattr(one, step) for one in taken) for step in Taken.__annotations__ if taken]
+        table.add_row(
+            name,
+            f"{statistics.median(rates):,.0f}",
+            f"{min(rates):,.0f}-{max(rates):,.0f}",
+            f"{ratio:.2f}",
+            f"{statistics.median(busy):.1f}" if busy else "",
+            " + ".join(f"{seconds:.1f}" for seconds in steps),
+        )
     return table
