@@ -83,9 +83,9 @@ def decode_chunk(data: bytes) -> Chunk:
         head = msgspec.json.decode(batch.schema.metadata[_METADATA], type=_Head)
         rows = batch.column(0)
         x = rows.values.to_numpy(zero_copy_only=True).reshape(len(rows), rows.type.list_size)
-    except (KeyError, TypeError, AttributeError, ValueError, msgspec.DecodeError) as error:
+        return Chunk(head.start, x, tuple(head.errors), carried_of(batch, own=1))
+    except (LookupError, TypeError, AttributeError, ValueError, msgspec.DecodeError) as error:
         raise ChunkInvalid(f"no chunk: {error}") from error
-    return Chunk(head.start, x, tuple(head.errors), carried_of(batch, own=1))
 
 
 @cache
@@ -175,6 +175,8 @@ def _read(data: bytes) -> Any:
 
     try:
         with pa.ipc.open_stream(data) as reader:
-            return reader.read_next_batch()
-    except (pa.ArrowInvalid, OSError, StopIteration) as error:
+            batch = reader.read_next_batch()
+        batch.validate(full=True)  # Arrow believes what it reads: lengths that are not so would crash us later
+        return batch
+    except (pa.ArrowException, OSError, StopIteration) as error:
         raise ChunkInvalid(f"no Arrow stream: {error}") from error

@@ -35,6 +35,13 @@ class ObjectNotFound(KeyError):
         return f"the store has no object {self.key!r}"
 
 
+class ObjectTooShort(ObjectNotFound):
+    """The object ends before what was asked for: it was cut off."""
+
+    def __str__(self) -> str:
+        return f"the store's object {self.key!r} was cut off"
+
+
 class ObjectExists(ValueError):
     """An object that must be written once is there already."""
 
@@ -109,11 +116,18 @@ class Store:
             raise ObjectNotFound(key) from missing
 
     async def get_range(self, key: str, start: int, end: int) -> bytes:
-        """Read bytes [start, end) of an object. Raises ObjectNotFound."""
+        """Read bytes [start, end) of an object. Raises ObjectNotFound, also for one that ends before."""
         try:
-            return bytes(await _done(obstore.get_range_async(self._backend, key, start=start, end=end)))
+            found = bytes(await _done(obstore.get_range_async(self._backend, key, start=start, end=end)))
         except FileNotFoundError as missing:
             raise ObjectNotFound(key) from missing
+        except StoreUnavailable:  # what stores say, too, when a range begins behind the end
+            if await self._size(key) < end:
+                raise ObjectTooShort(key) from None
+            raise
+        if len(found) < end - start:
+            raise ObjectTooShort(key)
+        return found
 
     async def pieces(self, key: str) -> AsyncIterator[bytes]:
         """Yield an object of any size in pieces. One that is replaced meanwhile is an error, not a mixture of both.
@@ -137,6 +151,10 @@ class Store:
         except FileNotFoundError:
             return False
         return True
+
+    async def _size(self, key: str) -> int:
+        size: int = (await _done(obstore.head_async(self._backend, key)))["size"]
+        return size
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """Yield the keys of all objects below `prefix/`, in no order."""

@@ -61,6 +61,8 @@ class ChunkWork:
             JobImpossible, StoreAway, EngineFailed, EngineHangs, CannotIsolate
         """
         spec = await self._inputs.spec(attempt.held.job)
+        if attempt.deliveries > 2 * self._max_deliveries:  # reading its input is what kills scorers, it seems
+            raise JobImpossible(f"chunk {attempt.held.chunk} cannot even be given up")
         if attempt.deliveries > self._max_deliveries:
             return await self._give_up(attempt, spec)
         scored, dead = await self._score(attempt, spec)
@@ -106,7 +108,10 @@ class ChunkWork:
         log.error("giving a chunk up", **attempt.context)
         letter = DeadLetter(job_id=held.job, chunk=held.chunk, row=first, rows=rows, reason=reason, deaths=deaths)
         data = await self._inputs.chunk(spec, held.chunk)
-        scored = await self._thread.run(lambda: give_up(data, reason))
+        try:
+            scored = await self._thread.run(lambda: give_up(data, reason))
+        except ChunkInvalid as invalid:
+            raise JobImpossible(f"the job's input: {invalid}") from invalid
         answer = await self._commit(attempt, spec, scored, [letter])
         return "given_up" if answer == "ok" else answer
 

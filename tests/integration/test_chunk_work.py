@@ -1,9 +1,10 @@
 """One chunk on its way to its commit, on a real server and a store that misbehaves."""
 
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
@@ -13,6 +14,7 @@ from services.scorer.fleet import Fleet
 from services.scorer.inputs import Inputs
 from services.scorer.lease import ChunkLease
 from services.scorer.metrics import Metrics
+from services.scorer.patience import JobImpossible
 from services.scorer.settings import ScorerSettings
 from shared.broker import ensure_group
 from shared.follower import Models
@@ -34,24 +36,63 @@ class Unanswered(Store):
             raise OSError("no answer")
 
 
-async def test_a_part_whose_write_was_not_answered_is_written_again(
-    redis: Redis, redis_url: str, queue: JobQueue, tmp_path: Path
-) -> None:
-    store = Unanswered.open((tmp_path / "store").as_uri())
-    jobs = await Jobs.of(queue, store)
-    settings = ScorerSettings.load(redis_url=redis_url, store_url=store.url, state_dir=tmp_path)
-    work = ChunkWork(
-        settings,
-        queue,
-        store,
-        inputs=Inputs(store, Models(store, "model", 1), "model"),
-        fleet=Fleet(redis, queue.keys, 1 << 20),
-        metrics=Metrics(CollectorRegistry()),
-    )
-    await ensure_group(redis, queue.keys.chunks, SCORERS_GROUP)
+@dataclass(frozen=True)
+class Bench:
+    """One chunk in work: read from the stream, and about to be tried."""
+
+    redis: Redis
+    redis_url: str
+    queue: JobQueue
+    store: Store
+
+    async def try_first_chunk(self, deliveries: int = 1) -> str:
+        settings = ScorerSettings.load(redis_url=self.redis_url, store_url=self.store.url)
+        work = ChunkWork(
+            settings,
+            self.queue,
+            self.store,
+            inputs=Inputs(self.store, Models(self.store, "model", 1), "model"),
+            fleet=Fleet(self.redis, self.queue.keys, 1 << 20),
+            metrics=Metrics(CollectorRegistry()),
+        )
+        chunks = self.queue.keys.chunks
+        await ensure_group(self.redis, chunks, SCORERS_GROUP)
+        found: Any = await self.redis.xreadgroup(SCORERS_GROUP, "me", {chunks: ">"}, count=1)
+        held = Held.of("me", *found[0][1][0])
+        return await work.do(Attempt(held, deliveries, ChunkLease(self.queue, held, timedelta(seconds=60))))
+
+
+@pytest.fixture
+def bench(redis: Redis, redis_url: str, queue: JobQueue, store: Store) -> Bench:
+    return Bench(redis, redis_url, queue, store)
+
+
+async def test_a_part_whose_write_was_not_answered_is_written_again(bench: Bench) -> None:
+    store = Unanswered.open(bench.store.url)
+    jobs = await Jobs.of(bench.queue, store)
     x = jobs.rows(100)
     spec = await jobs.submit(x, 100)
-    found: Any = await redis.xreadgroup(SCORERS_GROUP, "me", {queue.keys.chunks: ">"}, count=1)
-    held = Held.of("me", *found[0][1][0])
-    assert await work.do(Attempt(held, 1, ChunkLease(queue, held, timedelta(seconds=60)))) == "ok"
+    assert await replace(bench, store=store).try_first_chunk() == "ok"
     await jobs.assert_complete(spec, x)
+
+
+async def test_a_job_whose_input_was_cut_off_fails(bench: Bench) -> None:
+    """A store says of a range behind the end no more than that it cannot; asking again helps nobody."""
+    jobs = await Jobs.of(bench.queue, bench.store)
+    spec = await jobs.submit(jobs.rows(100), 100)
+    await bench.store.put(spec.input_key, b"")
+    with pytest.raises(JobImpossible, match=r"the job's input: .* was cut off"):
+        await bench.try_first_chunk()
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "reason"),
+    [(1, "no Arrow stream"), (2, "no Arrow stream"), (21, "no Arrow stream"), (41, "chunk 0 cannot even be given up")],
+)
+async def test_a_job_whose_input_cannot_be_read_fails(bench: Bench, deliveries: int, reason: str) -> None:
+    """However far it has come by then: a chunk that is always tried again would be a job that never ends."""
+    jobs = await Jobs.of(bench.queue, bench.store)
+    spec = await jobs.submit(jobs.rows(100), 100)
+    await bench.store.put(spec.input_key, b"?" * spec.input_offsets[-1])
+    with pytest.raises(JobImpossible, match=reason):
+        await bench.try_first_chunk(deliveries)

@@ -52,6 +52,13 @@ async def test_what_was_put_is_read_back_whole_and_in_ranges(store: Store) -> No
     assert await store.exists("jobs/1/input")
 
 
+@pytest.mark.parametrize("start", [5, 10, 12], ids=["across", "at", "behind"])
+async def test_a_range_beyond_the_end_is_not_there_rather_than_later(store: Store, start: int) -> None:
+    await store.put("cut off", b"0123456789")
+    with pytest.raises(ObjectNotFound, match="'cut off' was cut off"):
+        await store.get_range("cut off", start, 15)
+
+
 async def test_put_replaces_and_put_new_does_not(store: Store) -> None:
     await store.put("k", b"1")
     await store.put("k", b"2")
