@@ -17,8 +17,7 @@ from shared.jobs import new_job_id
 from shared.records import read_record
 from shared.scripts import JobQueue
 from shared.store import Store
-from tests.integration.by_hand import Gateway, HandScorer, a_csv, expected, gateway, ready_store
-from tests.integration.test_jobs_http_submit import problem
+from tests.integration.by_hand import Gateway, HandScorer, a_csv, expected, gateway, problem, ready_store
 from tests.valkey import ValkeyServer
 
 OLD = "0184d5a0-0000-7000-8000-000000000000"  # of the year 2022
