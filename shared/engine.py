@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.artifact import Artifact, ArtifactInvalid, Manifest
+from shared.artifact import Artifact, ArtifactInvalid, Golden, Manifest
 from shared.onnx_engine import OnnxRuntimeEngine
 from shared.profile import Profile
 from shared.signature import InvalidRow, RowEncoder, Signature
@@ -33,6 +33,8 @@ class Model:
     engine: Engine
     encoder: RowEncoder
     """Strict encoder of JSON rows."""
+    golden: NDArray[np.float64]
+    """The golden rows, encoded: those that the engine is known to take in this very process."""
 
     @property
     def name(self) -> str:
@@ -62,24 +64,34 @@ def load_model(artifact: Artifact) -> Model:
         engine = OnnxRuntimeEngine(artifact.onnx)
     except Exception as error:  # onnxruntime raises its own undocumented classes
         raise ArtifactInvalid(f"{where}: onnxruntime refuses the graph: {error}") from error
+    encoder = RowEncoder(artifact.signature)
     model = Model(
         manifest=artifact.manifest,
         digest=artifact.digest,
         signature=artifact.signature,
         profile=artifact.profile,
         engine=engine,
-        encoder=RowEncoder(artifact.signature),
+        encoder=encoder,
+        golden=_encoded(artifact.golden, encoder, where),
     )
     if model.signature.link != "identity":
         raise ArtifactInvalid(f"{where}: link {model.signature.link!r} is not supported by this release")
-    for index, golden in enumerate(artifact.golden.rows):
-        try:
-            found = model.predict_row(model.encoder.encode(golden.row))
-        except InvalidRow as invalid:
-            raise ArtifactInvalid(f"{where}: golden row {index} does not fit the signature: {invalid}") from invalid
+    for index, (golden, row) in enumerate(zip(artifact.golden.rows, model.golden.tolist(), strict=True)):
+        found = model.predict_row(row)
         if not abs(found - golden.prediction) <= golden.tolerance:
             raise ArtifactInvalid(
                 f"{where}: golden row {index} gives {found!r}, scikit-learn gave {golden.prediction!r}"
                 f" (tolerance {golden.tolerance:g})"
             )
     return model
+
+
+def _encoded(golden: Golden, encoder: RowEncoder, where: str) -> NDArray[np.float64]:
+    """Raises ArtifactInvalid."""
+    rows = []
+    for index, each in enumerate(golden.rows):
+        try:
+            rows.append(encoder.encode(each.row))
+        except InvalidRow as invalid:
+            raise ArtifactInvalid(f"{where}: golden row {index} does not fit the signature: {invalid}") from invalid
+    return np.array(rows, np.float64).reshape(len(rows), len(encoder.signature.features))

@@ -21,6 +21,8 @@ from shared.engine import load_model
 from shared.jobs import new_job_id
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact
+from tests.faulty import Faults, environment
+from tests.integration.by_hand import a_csv
 from tests.integration.test_gateway_process import a_process, announced
 from tests.pipelines import a_table
 from tests.processes import ServiceProcess
@@ -204,3 +206,17 @@ def open_spools(pid: int) -> list[str]:
         with suppress(FileNotFoundError):
             links.append(os.readlink(f"/proc/{pid}/fd/{name}"))
     return [link for link in links if "/spool/" in link]
+
+
+async def test_a_gateway_takes_rows_that_its_own_engine_would_die_of(
+    tmp_path: Path, redis_url: str, redis: Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It measures what rows cost, to size their chunks, and answers predictions at the same time."""
+    for name, value in environment(Faults(exit_at=-666)).items():
+        monkeypatch.setenv(name, value)
+    await a_champion(store)
+    with a_process(tmp_path, redis_url, store) as process:
+        async with httpx.AsyncClient(base_url=(await announced(redis)).address, timeout=60) as client:
+            answer = await client.post("/jobs", content=a_csv(3, row_1="-666,10.5,2,north,a"), headers=CSV)
+        assert answer.status_code == 202, answer.text
+        assert process.running()

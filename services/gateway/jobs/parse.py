@@ -99,7 +99,7 @@ class Parser:
         return Parsed(chunked, chunk_rows, list(table.ignored_columns))
 
     def _measured(self, model: Model, first: Block, table: Table, file: BinaryIO, scorers: int) -> int:
-        seconds = self._fleet.seconds_per_row = sizing.seconds_per_row(model, first)
+        seconds = self._fleet.seconds_per_row = sizing.seconds_per_row(model, len(first.x))
         rows = sizing.estimated_rows(table, file, first)
         width = sizing.bytes_per_row(first)
         return sizing.chunk_rows(rows, bytes_per_row=width, seconds_per_row=seconds, scorers=scorers)

@@ -23,6 +23,9 @@ _TRIAL_ROWS, _TRIALS = 256, 2
 
 
 class Predicts(Protocol):
+    @property
+    def golden(self) -> NDArray[np.float64]: ...
+
     def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
 
@@ -40,12 +43,14 @@ def chunk_rows(rows: int, *, bytes_per_row: float, seconds_per_row: float, score
     return max(1, int(min(max(least, min(by_cost, by_share)), most)))
 
 
-def seconds_per_row(model: Predicts, block: Block) -> float:
-    """Measure what a row of this table costs a scorer, on rows of it: how deep trees are walked depends on them."""
-    x = np.ascontiguousarray(block.x[:_TRIAL_ROWS])
+def seconds_per_row(model: Predicts, rows: int) -> float:
+    """Measure what a row costs a scorer, with as many rows as there are, up to a limit.
+
+    They are golden ones: a caller's may be poison, and must not meet an engine in a process that answers others.
+    """
+    x = np.resize(model.golden, (min(rows, _TRIAL_ROWS), model.golden.shape[1]))
     took = min(_timed(model, x) for _ in range(_TRIALS))
-    rows, features = x.shape
-    return float(took / rows + ROW_SECONDS + FEATURE_SECONDS * features)
+    return float(took / len(x) + ROW_SECONDS + FEATURE_SECONDS * x.shape[1])
 
 
 def bytes_per_row(block: Block) -> float:

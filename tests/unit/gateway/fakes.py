@@ -65,6 +65,7 @@ def a_model(version: str = "1", *features: Feature, created_at: datetime | None 
         profile=build_profile(signature, x, x[:, 0]),
         engine=Sum(),
         encoder=RowEncoder(signature),
+        golden=x,
     )
 
 
