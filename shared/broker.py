@@ -8,6 +8,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.settings import CommonSettings
 
@@ -25,7 +26,8 @@ def connect(settings: CommonSettings) -> Redis:
     """Return a client that does not connect before its first command.
 
     It never retries by itself: a retried write whose answer was lost is a second write. Whoever can repeat a command
-    safely does so himself. Timeouts bound every call to 5 s, connecting to 2 s.
+    safely does so himself. Timeouts bound every call to 5 s, connecting to 2 s. With maintenance notifications, which
+    are on by default, it would hand out connections that a server closed when it ended.
     """
     return Redis.from_url(
         settings.redis_url.get_secret_value(),
@@ -35,6 +37,7 @@ def connect(settings: CommonSettings) -> Redis:
         socket_timeout=5,
         socket_connect_timeout=2,
         client_name="tasador",
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
 
 

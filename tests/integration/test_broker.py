@@ -1,0 +1,19 @@
+"""Connections to a real server that goes away and comes back."""
+
+import asyncio
+from contextlib import aclosing
+
+from shared.broker import connect
+from shared.settings import CommonSettings
+from tests.valkey import ValkeyServer
+
+AT_ONCE = 8
+
+
+async def test_no_command_fails_once_the_server_is_back(valkey: ValkeyServer) -> None:
+    """Whatever connections were left behind when it died."""
+    async with aclosing(connect(CommonSettings(redis_url=valkey.url))) as redis:
+        await asyncio.gather(*(redis.ping() for _ in range(AT_ONCE)))
+        await asyncio.to_thread(valkey.kill)
+        await asyncio.to_thread(valkey.start)
+        assert await asyncio.gather(*(redis.ping() for _ in range(AT_ONCE))) == [True] * AT_ONCE
