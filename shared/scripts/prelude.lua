@@ -66,11 +66,12 @@ local function weight()
   return WEIGHTS[redis.call('HGET', job, 'priority')] or WEIGHTS.normal
 end
 
--- The job's share of the window. The stream is served in order, so jobs are served in proportion to what they have in
--- it: the heaviest fill the window, the others less of it.
-local function share(window)
+-- The job's share of the window, of which it has `mine` chunks in the stream. The stream is served in order, so jobs are
+-- served in proportion to what they have in it: the heaviest fill the window, the others less of it, or what is free.
+local function share(window, mine)
   local heaviest = redis.call('ZREVRANGE', open_jobs, 0, 0, 'WITHSCORES')[2] or weight()
-  return math.max(1, math.floor(window * weight() / heaviest))
+  local free = window - redis.call('XLEN', chunks) + mine
+  return math.max(1, math.min(window, free), math.floor(window * weight() / heaviest))
 end
 
 -- Have the job's webhook told of its end, unless that is under way or done.
@@ -97,7 +98,7 @@ local function top_up(id, window)
   local at = redis.call('HMGET', job, 'next', 'left', 'chunks')
   local first, total = tonumber(at[1]), tonumber(at[3])
   local committed = total - tonumber(at[2])
-  local last = math.min(total, committed + share(window))
+  local last = math.min(total, committed + share(window, first - committed))
   if last <= first then return 0 end
   for chunk = first, last - 1 do add(id, chunk, 0) end
   redis.call('HSET', job, 'next', last)

@@ -340,6 +340,21 @@ async def test_jobs_of_unequal_priority_share_the_stream_by_weight(queue: JobQue
     assert {spec.priority: late.count(spec.id) for spec in (low, normal, high)} == {"low": 4, "normal": 8, "high": 16}
 
 
+async def test_a_job_of_low_priority_gets_what_the_others_leave(
+    redis: Redis, queue: JobQueue, scorer: Scorer, keys: Keys
+) -> None:
+    """An open job that has little to do, or is stuck, must not keep scorers idle."""
+    await submitted(queue, rows=100, window=8, priority="high")
+    await taken(scorer)
+    low = await submitted(queue, rows=4000, window=8, priority="low")
+    assert await redis.xlen(keys.chunks) == 8
+    high = await submitted(queue, rows=4000, window=8, priority="high")
+    for _ in range(30):
+        assert await scorer.commit(await taken(scorer), window=8) == "ok"
+    waiting = [entry["job"] for entry in await entries(redis, keys.chunks)]
+    assert (waiting.count(low.id), waiting.count(high.id)) == (2, 8)
+
+
 async def test_the_end_of_a_job_with_a_webhook_is_to_be_told_once(
     redis: Redis, scorer: Scorer, queue: JobQueue, keys: Keys
 ) -> None:
