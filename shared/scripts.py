@@ -60,6 +60,8 @@ class Begun:
     deliveries: int
     suspect: bool
     """Rows of the job were given up before: more of them may be harmful."""
+    letters: int
+    """Dead letters of the job so far."""
 
 
 class JobQueue:
@@ -103,8 +105,9 @@ class JobQueue:
 
     async def begin(self, held: Held) -> Begun:
         """Ask whether to start work on an entry. Anything but `ok`: leave it; unless lost, it was dropped."""
-        answer, deliveries, suspect = await self.run("begin", held.job, held.consumer, held.entry, held.chunk, _now())
-        return Begun(answer, int(deliveries), bool(suspect))
+        ours = (held.consumer, held.entry, held.chunk)
+        answer, deliveries, suspect, letters = await self.run("begin", held.job, *ours, _now())
+        return Begun(answer, int(deliveries), bool(suspect), int(letters))
 
     async def commit(
         self,

@@ -15,6 +15,8 @@ class Attempt:
     lease: ChunkLease
     suspect: bool = False
     """Rows of its job were given up before."""
+    letters: int = 0
+    """Dead letters of its job so far."""
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -52,7 +52,7 @@ def subscribe(broker: RedisBroker, keys: Keys, consumer: str, worker: Worker, up
             log.error("deleting an entry that is none of ours", entry=entry_id, fields=dict(fields))
             await upkeep.discard(entry_id)
         else:
-            await worker.process(held)
+            await worker.process_in_turn(held)
 
     subscriber(on_chunk_fed)
     return subscriber

@@ -10,7 +10,8 @@ from services.scorer.bisect import Condemned
 from shared.chunks import RowError
 from shared.jobs import DeadLetter
 
-MOST_LETTERS = 100  # of one chunk: they lie in Redis with its part, however many rows are poison
+# However many rows are poison: letters lie in Redis, with the parts as well, and in the record of the job's end.
+MOST_OF_CHUNK, MOST_OF_JOB = 100, 1000
 
 
 def poison(condemned: Sequence[Condemned], indices: NDArray[np.int64]) -> list[RowError]:
@@ -23,7 +24,10 @@ def poison(condemned: Sequence[Condemned], indices: NDArray[np.int64]) -> list[R
 
 
 def dead_letters(attempt: Attempt, condemned: Sequence[Condemned], indices: NDArray[np.int64]) -> list[DeadLetter]:
-    """Return the letters of a chunk, one for neighbours that failed alike: the first MOST_LETTERS of them."""
+    """Return the letters of a chunk, one for neighbours that failed alike: the first ones, if there are too many.
+
+    Chunks in work at the same time may take a job beyond its bound, by what each of them may have.
+    """
     spans: list[tuple[int, int, int, str]] = []  # first, end, deaths, reason
     for found in condemned:
         deaths = attempt.deliveries - 1 + found.failures
@@ -33,8 +37,8 @@ def dead_letters(attempt: Attempt, condemned: Sequence[Condemned], indices: NDAr
                 spans.append((first, index + 1, max(most, deaths), found.reason))
             else:
                 spans.append((index, index + 1, deaths, found.reason))
-    held = attempt.held
+    held, most = attempt.held, max(0, min(MOST_OF_CHUNK, MOST_OF_JOB - attempt.letters))
     return [
         DeadLetter(job_id=held.job, chunk=held.chunk, row=first, rows=end - first, deaths=deaths, reason=reason)
-        for first, end, deaths, reason in spans[:MOST_LETTERS]
+        for first, end, deaths, reason in spans[:most]
     ]

@@ -24,7 +24,7 @@ class Hands(Protocol):
 
     turn: asyncio.Semaphore
 
-    async def process(self, held: Held, *, has_turn: bool = False) -> None: ...
+    async def process(self, held: Held) -> None: ...
 
 
 class Reclaimer:
@@ -73,7 +73,7 @@ class Reclaimer:
                 return False
             log.warning("taking over from a silent scorer", job_id=held.job, chunk=held.chunk)
             self._metrics.reclaimed.inc()
-            await self._worker.process(held, has_turn=True)
+            await self._worker.process(held)
             return True
 
     async def _pause(self) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from os import EX_SOFTWARE
 from typing import NoReturn
@@ -53,18 +52,30 @@ class Worker:
         self._finaliser = finaliser
         self._metrics = metrics
 
-    async def process(self, held: Held, *, has_turn: bool = False) -> None:
-        """Do what an entry asks for. Whatever goes wrong is dealt with here; only cancellation passes through.
+    async def process_in_turn(self, held: Held) -> None:
+        """Do what an entry asks for when it is our turn. If that may take long, the entry is for somebody else."""
+        try:
+            async with asyncio.timeout(self._lease.total_seconds() / 3):  # until when it need not be renewed
+                await self.turn.acquire()
+        except TimeoutError:
+            await until_answered(lambda: self._queue.release(held))
+            self._count("released", held)
+            async with self.turn:
+                return  # and read the next one
+        try:
+            await self.process(held)
+        finally:
+            self.turn.release()
 
-        Args:
-            has_turn: the caller has taken `turn` already.
+    async def process(self, held: Held) -> None:
+        """Do what an entry asks for, having the turn.
+
+        Whatever goes wrong is dealt with here; only cancellation passes through.
         """
         lease = ChunkLease(self._queue, held, self._lease)
-        turn: AbstractAsyncContextManager[object] = nullcontext() if has_turn else self.turn
 
         async def work() -> None:
-            async with turn:
-                self._count(await self._begin(held, lease), held)
+            self._count(await self._begin(held, lease), held)
 
         with self._metrics.holding():
             try:
@@ -80,7 +91,7 @@ class Worker:
         begun = await until_answered(lambda: self._queue.begin(held))
         if begun.answer != "ok":
             return begun.answer
-        attempt = Attempt(held, held.tries + begun.deliveries, lease, begun.suspect)
+        attempt = Attempt(held, held.tries + begun.deliveries, lease, begun.suspect, begun.letters)
         try:
             if held.chunk == FINALISE:
                 return await self._finaliser.do(attempt)

@@ -18,7 +18,10 @@ if redis.call('HSETNX', parts, chunk, part) == 0 then return { 'duplicate', 0 } 
 redis.call('HINCRBY', job, 'done', rows)
 if failed > 0 then redis.call('HINCRBY', job, 'failed', failed) end
 redis.call('DECRBY', backlog, rows)
-if #ARGV > 12 then redis.call('HSET', job, 'suspect', 1) end
+if #ARGV > 12 then
+  redis.call('HSET', job, 'suspect', 1)
+  redis.call('HINCRBY', job, 'letters', (#ARGV - 12) / 2)
+end
 for i = 13, #ARGV, 2 do bury(ARGV[i], ARGV[i + 1], ms) end
 
 -- Telemetry may be lost, and is counted then; it must never stand in the way of the work.

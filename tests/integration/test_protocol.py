@@ -13,7 +13,7 @@ from shared.broker import ensure_group
 from shared.events import ChunkScored, JobFinished
 from shared.jobs import DeadLetter, JobSpec, Part
 from shared.keys import SCORERS_GROUP, Keys
-from shared.scripts import FINALISE, Held, JobQueue
+from shared.scripts import FINALISE, Begun, Held, JobQueue
 from tests.builders import a_spec
 
 MEGABYTE = 1 << 20
@@ -488,10 +488,11 @@ async def test_a_job_is_suspect_once_rows_of_it_were_given_up(scorer: Scorer, qu
     spec = await submitted(queue, rows=300)
     harmless, harmful, next_one = await scorer.take_all()
     await scorer.commit(harmless)
-    assert not (await queue.begin(harmful)).suspect
-    letter = DeadLetter(job_id=spec.id, chunk=1, row=117, reason="it crashes", deaths=3)
-    await scorer.commit(harmful, a_part(dead=[letter]))
-    assert (await queue.begin(next_one)).suspect
+    assert await queue.begin(harmful) == Begun("ok", 1, suspect=False, letters=0)
+    dead = [DeadLetter(job_id=spec.id, chunk=1, row=row, reason="it crashes", deaths=3) for row in (117, 119)]
+    await scorer.commit(harmful, a_part(dead=dead))
+    assert await queue.begin(next_one) == Begun("ok", 1, suspect=True, letters=2)
+    assert await queue.status(spec.id), "it can still be read"
 
 
 # --- the end, early

@@ -37,8 +37,8 @@ class Hands:
         self.turn: asyncio.Semaphore = self.turns
         self.given: list[int] = []
 
-    async def process(self, held: Held, *, has_turn: bool = False) -> None:
-        assert has_turn
+    async def process(self, held: Held) -> None:
+        assert self.turn.locked()
         self.given.append(held.chunk)
 
     async def looked_up_twice(self) -> None:

@@ -10,7 +10,9 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from shared.broker import ensure_group
 from shared.jobs import JobSpec, JobStatus, Part
+from shared.keys import SCORERS_GROUP
 from shared.records import END, end_job, read_record, submit_job
 from shared.scripts import JobQueue
 from shared.store import Store
@@ -124,6 +126,29 @@ async def test_a_killed_scorers_chunk_is_taken_over(redis: Redis, jobs: Jobs, fl
     await reached(jobs, spec, "completed")
     await jobs.assert_complete(spec, x)
     assert survivor.lines("taking over from a silent scorer") >= 1
+
+
+async def test_a_scorer_busy_with_what_it_took_over_keeps_nothing_from_others(
+    redis: Redis, jobs: Jobs, fleet: Fleet
+) -> None:
+    chunks = jobs.queue.keys.chunks
+    await ensure_group(redis, chunks, SCORERS_GROUP)
+    endless = await jobs.submit(jobs.rows(1_000), 1_000)
+    await redis.xreadgroup(SCORERS_GROUP, "silent", {chunks: ">"})
+    busy = fleet.start(scorer_max_rows_per_second=1)
+    await eventually(lambda: asyncio.sleep(0, busy.lines("taking over from a silent scorer")), within=60)
+    x = jobs.rows(100)
+    small = await jobs.submit(x, 100)
+
+    async def was_read() -> bool:
+        (group,) = await redis.xinfo_groups(chunks)
+        return bool(group["entries-read"] > 1)
+
+    await eventually(was_read)
+    fleet.start()
+    await reached(jobs, small, "completed")
+    await jobs.assert_complete(small, x)
+    assert (await jobs.status(endless)).state == "running"
 
 
 async def test_a_scorer_paused_past_its_lease_cannot_commit(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:

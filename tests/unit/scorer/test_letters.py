@@ -1,5 +1,6 @@
 """From condemned rows to errors and dead letters."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
@@ -8,7 +9,7 @@ import numpy as np
 from services.scorer.attempt import Attempt
 from services.scorer.bisect import Condemned
 from services.scorer.lease import ChunkLease
-from services.scorer.letters import MOST_LETTERS, dead_letters, poison
+from services.scorer.letters import MOST_OF_CHUNK, MOST_OF_JOB, dead_letters, poison
 from shared.scripts import Held, JobQueue
 
 HELD = Held("me", "1-1", "job", 3)
@@ -44,5 +45,7 @@ def test_a_block_with_a_gap_has_two_letters() -> None:
 
 def test_however_many_rows_are_poison_the_letters_are_bounded() -> None:
     condemned = [Condemned(row, 5, "crash") for row in range(0, 5000, 2)]
-    assert len(dead_letters(SECOND, condemned, np.arange(5000))) == MOST_LETTERS
     assert len(poison(condemned, np.arange(5000))) == 2500
+    before_and_now = {0: MOST_OF_CHUNK, MOST_OF_JOB - 1: 1, MOST_OF_JOB: 0, MOST_OF_JOB + 50: 0}
+    for before, now in before_and_now.items():
+        assert len(dead_letters(replace(SECOND, letters=before), condemned, np.arange(5000))) == now
