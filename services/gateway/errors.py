@@ -1,5 +1,6 @@
 """Every error of the web framework in our one shape."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,12 +11,15 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
+from services.gateway.edge import METHODS
 from services.gateway.problems import KINDS, MEDIA_TYPE, ErrorItem, Problem, unavailable
 from shared.store import StoreUnavailable
 from shared.telemetry import get_logger
 
 _SLUGS = {400: "malformed-request", 404: "not-found", 405: "method-not-allowed"}
+_CODES = {"missing": "missing", "extra_forbidden": "unknown_parameter"}  # pydantic's words to ours
 CLIENT_CLOSED = 499  # nobody reads it; only the metrics show it
 
 log = get_logger(__name__)
@@ -49,15 +53,30 @@ def _http(request: Request, error: HTTPException) -> Problem:
     slug = _SLUGS.get(error.status_code, "malformed-request" if error.status_code < 500 else "internal-error")
     details = {"not-found": f"there is nothing at {request.url.path[:200]}"}
     details["method-not-allowed"] = f"{request.url.path[:200]} does not support {request.method[:20]}"
-    return Problem(slug, details.get(slug, str(error.detail)), headers=error.headers)
+    headers = {"Allow": _allowed(request)} if slug == "method-not-allowed" else error.headers
+    return Problem(slug, details.get(slug, str(error.detail)), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of a path; the framework names those of one of its routes."""
+    return ", ".join(sorted(method for method in METHODS if _has_route(request, method)))
+
+
+def _has_route(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 def _invalid(invalid: RequestValidationError) -> Problem:
-    errors = [
-        ErrorItem("#/" + "/".join(str(part) for part in error["loc"]), error["type"], error["msg"])
-        for error in invalid.errors()
-    ]
+    errors = [_parameter(error) for error in invalid.errors()]
     return Problem("invalid-parameter", "; ".join(f"{e.pointer[2:]}: {e.detail}" for e in errors), errors=errors)
+
+
+def _parameter(error: Mapping[str, Any]) -> ErrorItem:
+    code, detail = _CODES.get(error["type"], "invalid"), error["msg"].removeprefix("Value error, ")
+    if code == "unknown_parameter":
+        detail = "there is no such parameter"
+    return ErrorItem("#/" + "/".join(str(part) for part in error["loc"]), code, detail)
 
 
 def _refused(_: Request, error: ResponseError) -> Problem:

@@ -274,6 +274,13 @@ async def test_a_version_that_is_not_there_is_refused(gate: Gateway, hand: HandS
     assert await listed(gate) == [f"{job}:7"]
 
 
+async def test_a_misspelt_option_is_refused(gate: Gateway, hand: HandScorer) -> None:
+    job = await died(gate, hand, 7)
+    answer = await gate.client.post("/dead-letters/redrive?verison=2", json={"job": job})
+    assert problem(answer) == "422 invalid-parameter"
+    assert await listed(gate) == [f"{job}:7"]
+
+
 async def test_a_full_backlog_refuses_and_keeps_the_letters(
     redis_url: str, redis: Redis, store: Store, tmp_path: Path, hand: HandScorer
 ) -> None:

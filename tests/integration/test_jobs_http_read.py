@@ -105,6 +105,12 @@ async def test_a_long_poll_gives_up_in_time(gate: Gateway) -> None:
     assert problem(await get(gate, f"{path}?wait=-1")) == "422 invalid-parameter"
 
 
+async def test_a_method_that_there_is_not_is_answered_with_all_there_are(gate: Gateway) -> None:
+    for path, methods in (("/jobs", "GET, POST"), ("/jobs/x", "DELETE, GET"), ("/jobs/x/results", "GET, HEAD")):
+        answer = await gate.client.put(path)
+        assert (problem(answer), answer.headers["allow"]) == ("405 method-not-allowed", methods)
+
+
 @pytest.mark.parametrize("rest", ["", "/results", "/errors", "/events"])
 async def test_unknown_jobs_are_404_and_old_ones_410(gate: Gateway, rest: str) -> None:
     for malformed in ("1", "x" * 300, "..%2f..", new_job_id().upper(), new_job_id().replace("-", "")):

@@ -20,6 +20,14 @@ EXPECTED = '{"ids": [id, …]}, {"job": id} or {"all": true}'
 Row = dict[str, float | str | None]
 
 
+class RedriveOptions(BaseModel):
+    """A name that is not known here is refused: a misspelt one would silently have no effect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str | None = Field(None, description="Version to score with; default the one in service.")
+
+
 class DeadLetterItem(BaseModel):
     """Rows that were given up, and why: usually one."""
 

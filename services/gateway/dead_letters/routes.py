@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from services.gateway.bodies import parse_model, read_body, require_json
 from services.gateway.dead_letters import documents
-from services.gateway.dead_letters.documents import DeadLetterItem, OpenedDeadLetter, RedriveOrder
+from services.gateway.dead_letters.documents import DeadLetterItem, OpenedDeadLetter, RedriveOptions, RedriveOrder
 from services.gateway.dead_letters.service import Letters
 from services.gateway.settings import GatewaySettings
 from shared.jobs import Job
@@ -36,18 +36,15 @@ def dead_letters_router(letters: Letters, settings: GatewaySettings) -> APIRoute
         return JSONResponse({"dropped": await letters.drop_all(job)})
 
     @router.post("/redrive", **documents.REDRIVE)
-    async def redrive(
-        request: Request,
-        version: Annotated[str | None, Query(description="Version to score with; default the one in service.")] = None,
-    ) -> Response:
+    async def redrive(request: Request, options: Annotated[RedriveOptions, Query()]) -> Response:
         body = await read_body(request, MAX_BODY_BYTES, settings.gateway_body_seconds)
         require_json(request)
         order = parse_model(body, RedriveOrder, documents.EXPECTED)
         request_id = request.state.request_id
         if order.ids:
-            status = await letters.redrive(order.ids, version, request_id)
+            status = await letters.redrive(order.ids, options.version, request_id)
         else:
-            status = await letters.redrive_all(order.job, version, request_id)
+            status = await letters.redrive_all(order.job, options.version, request_id)
         headers = {"Location": f"/jobs/{status.id}", "Retry-After": RETRY_AFTER}
         return JSONResponse(Job.of(status).to_response(), 202, headers)
 

@@ -90,7 +90,9 @@ def coding_of(content_encoding: str) -> str:
     coding = _ALIASES.get(name, name)
     if coding not in CODINGS:
         raise Problem(
-            "unsupported-media-type", f"Content-Encoding {name[:50]!r} is not read here; use {' or '.join(CODINGS[1:])}"
+            "unsupported-media-type",
+            f"Content-Encoding {name[:50]!r} is not read here; use {' or '.join(CODINGS[1:])}",
+            headers={"Accept-Encoding": ", ".join(CODINGS[1:])},
         )
     return coding
 

@@ -120,8 +120,9 @@ def test_content_encodings(header: str, coding: str) -> None:
 
 @pytest.mark.parametrize("header", ["br", "gzip, gzip", "deflate"])
 def test_other_content_encodings_are_refused(header: str) -> None:
-    with pytest.raises(Problem, match="gzip or zstd"):
+    with pytest.raises(Problem, match="gzip or zstd") as refused:
         coding_of(header)
+    assert refused.value.headers == {"Accept-Encoding": "gzip, zstd"}
 
 
 def test_tags_are_compared_weakly() -> None:
