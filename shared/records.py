@@ -91,8 +91,13 @@ async def remove_job(store: Store, job_id: str) -> None:
     await store.delete_all(job_path(job_id, ""))
 
 
-async def write_manifest(store: Store, record: JobRecord) -> None:
-    await _write(store, record, MANIFEST)
+async def write_manifest(store: Store, record: JobRecord) -> JobRecord:
+    """Record that a job was completed, and return the record that stands: the first one.
+
+    Whoever was paused in the midst of this while Redis was flushed and the job run anew names other parts, which may
+    have been swept by now.
+    """
+    return await _write(store, record, MANIFEST)
 
 
 async def end_job(queue: JobQueue, store: Store, job_id: str, state: EndState, error: str = "") -> JobStatus | None:
@@ -123,10 +128,7 @@ async def record_end(queue: JobQueue, store: Store, status: JobStatus) -> JobSta
     parts = prefix(await queue.parts(status.id))
     counts = {"done": sum(part.rows for part in parts), "failed": sum(part.failed for part in parts)}
     record = JobRecord(status=status.model_copy(update=counts), model_digest=digest, parts=parts)
-    try:
-        await store.put_new(job_path(status.id, END), record.model_dump_json().encode())
-    except ObjectExists:
-        record = JobRecord.model_validate_json(await store.get(job_path(status.id, END)))
+    record = await _write(store, record, END)
     await queue.settle(record.status)
     return record.status
 
@@ -145,5 +147,11 @@ def prefix(parts: dict[int, Part]) -> tuple[Part, ...]:
     return tuple(parts[chunk] for chunk in takewhile(parts.__contains__, range(len(parts))))
 
 
-async def _write(store: Store, record: JobRecord, name: str) -> None:
-    await store.put(job_path(record.status.id, name), record.model_dump_json().encode())
+async def _write(store: Store, record: JobRecord, name: str) -> JobRecord:
+    """Write a record once; returns the one that is there."""
+    key = job_path(record.status.id, name)
+    try:
+        await store.put_new(key, record.model_dump_json().encode())
+    except ObjectExists:
+        return JobRecord.model_validate_json(await store.get(key))
+    return record

@@ -27,7 +27,7 @@ class Finaliser:
         self._metrics = metrics
 
     async def do(self, attempt: Attempt) -> Committed:
-        """Write the manifest and complete the job. May run twice: the manifest says the same but for the time.
+        """Write the manifest and complete the job. May run twice: the first manifest stays.
 
         Raises:
             JobImpossible, StoreAway, PartsMissing
@@ -42,8 +42,8 @@ class Finaliser:
         parts = prefix(await until_answered(lambda: self._queue.parts(job_id)))
         if len(parts) != spec.chunks or sum(part.rows for part in parts) != spec.rows:
             raise PartsMissing(f"job {job_id} has {len(parts)} parts in a row, not {spec.chunks}")
-        record = JobRecord(status=_completed(status, parts), model_digest=spec.model_digest, parts=parts)
-        await insist("writing the manifest", lambda: write_manifest(self._store, record))
+        ours = JobRecord(status=_completed(status, parts), model_digest=spec.model_digest, parts=parts)
+        record = await insist("writing the manifest", lambda: write_manifest(self._store, ours))
         attempt.lease.settle()
         answer = await until_answered(lambda: self._queue.finish(attempt.held, record.status))
         if answer == "ok":

@@ -92,7 +92,7 @@ def _then_reach(point: str, method: Callable[..., Any], about: str = "") -> Call
 
 def _store(module: ModuleType) -> None:
     module.Store.put_new = _then_reach("part_written", module.Store.put_new, "/parts/")
-    module.Store.put = _then_reach("manifest_written", module.Store.put, "/manifest.json")
+    module.Store.put_new = _then_reach("manifest_written", module.Store.put_new, "/manifest.json")
 
 
 def _queue(module: ModuleType) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 
-from shared.jobs import EndState, JobSpec, JobStatus, Part, new_job_id
+from shared.jobs import EndState, JobRecord, JobSpec, JobStatus, Part, new_job_id
 from shared.keys import job_path
-from shared.records import END, SPEC, end_job, find_job, read_record, record_end, stored_job, submit_job
+from shared.records import END, SPEC, end_job, find_job, read_record, record_end, stored_job, submit_job, write_manifest
 from shared.scripts import NO_LIMIT, JobQueue, Submitted
 from shared.store import Store
 from tests.builders import a_spec
@@ -138,3 +138,16 @@ async def test_jobs_of_another_tenant_are_not_found(redis: Redis, queue: JobQueu
     for spec in (waiting, ended):
         assert await find_job(queue, store, spec.id) is None
         assert await stored_job(store, spec.id, "somebody") is not None
+
+
+async def test_who_slept_through_a_flush_cannot_replace_a_manifest(store: Store) -> None:
+    """It names the parts of a run that Redis forgot. After the one that replaced it they were swept."""
+    spec = a_spec(rows=100)
+    status = JobStatus.submitted(spec).model_copy(update={"state": "completed"})
+    ours, older = (
+        JobRecord(status=status, model_digest="", parts=(Part(key=key, sha256="00", rows=100, failed=0),))
+        for key in ("ours", "of the run before")
+    )
+    assert await write_manifest(store, ours) == ours
+    assert await write_manifest(store, older) == ours
+    assert await read_record(store, spec.id) == ours
