@@ -26,7 +26,8 @@ MEMORY = 2 << 30  # bytes that one question may take beyond what the loaded mode
 START_SECONDS = 60.0  # to load the largest model on a busy machine
 GRACE_SECONDS = 10.0  # the kernel ends what takes too long; past these as well, the process itself is broken
 _PIECE = 1 << 20  # bytes written to a pipe at once, so that nothing large waits in a buffer
-_INHERITED = ("PATH", "HOME", "LANG", "LC_", "LD_", "DYLD_", "TMPDIR", "PYTHON")
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD")
+_INHERITED_ALL = ("LC_", "DYLD_", "PYTHON")
 _HEAD = struct.Struct("<Q")
 _QUESTION = struct.Struct("<dQ")  # seconds, features; the rows follow
 _FOUND, _RAISED, _DIED = b"f", b"r", b"d"
@@ -124,7 +125,7 @@ class IsolatedEngine:
 
 def _environment() -> dict[str, str]:
     """Return what Python needs; no variable of ours, which may hold a password, nor of anybody else."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
+    kept = {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_ALL)}
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

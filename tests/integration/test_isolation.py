@@ -123,7 +123,8 @@ async def test_it_ends_with_what_it_was_doing(engines: Engines, model: Model) ->
 
 async def test_it_knows_no_secret(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASADOR_REDIS_URL", "redis://:secret@127.0.0.1/0")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    for name in ("AWS_SECRET_ACCESS_KEY", "LANGUAGE_SERVICE_KEY", "LD_SDK_KEY", "HOMEBREW_TOKEN"):
+        monkeypatch.setenv(name, "secret")
     engine = await engines.start()
     told = environment_of(engine.pid)
     assert b"PATH=" in told
