@@ -95,6 +95,8 @@ class ChunkWork:
         seconds = time.perf_counter() - started
         indices = rows.indices()
         errors = poison(bisection.condemned, indices)
+        self._metrics.isolated.inc()
+        self._metrics.condemned.inc(len(errors))
         if errors:
             first = [error.index for error in errors[:LOGGED]]
             log.error("rows that the engine cannot take", count=len(errors), first=first, **attempt.context)

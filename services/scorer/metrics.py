@@ -33,6 +33,12 @@ class Metrics:
         )
         self.engine_seconds = Counter(f"{prefix}_engine_seconds", "Time in the engine.", registry=registry)
         self.reclaimed = Counter(f"{prefix}_reclaimed", "Entries taken over from a silent scorer.", registry=registry)
+        self.isolated = Counter(
+            f"{prefix}_isolated_chunks", "Chunks scored in the disposable process.", registry=registry
+        )
+        self.condemned = Counter(
+            f"{prefix}_condemned_rows", "Rows found there that the engine cannot take.", registry=registry
+        )
         self.dropped = Counter(
             f"{prefix}_event_rows_dropped",
             "Rows whose chunk.scored event was dropped to keep Redis's memory bounded.",

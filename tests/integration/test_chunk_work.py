@@ -1,6 +1,6 @@
 """One chunk on its way to its commit, on a real server and a store that misbehaves."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -44,6 +44,7 @@ class Bench:
     redis_url: str
     queue: JobQueue
     store: Store
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     async def try_first_chunk(self, deliveries: int = 1) -> str:
         settings = ScorerSettings.load(redis_url=self.redis_url, store_url=self.store.url)
@@ -53,13 +54,16 @@ class Bench:
             self.store,
             inputs=Inputs(self.store, Models(self.store, "model", 1), "model"),
             fleet=Fleet(self.redis, self.queue.keys, 1 << 20),
-            metrics=Metrics(CollectorRegistry()),
+            metrics=Metrics(self.registry),
         )
         chunks = self.queue.keys.chunks
         await ensure_group(self.redis, chunks, SCORERS_GROUP)
         found: Any = await self.redis.xreadgroup(SCORERS_GROUP, "me", {chunks: ">"}, count=1)
         held = Held.of("me", *found[0][1][0])
-        return await work.do(Attempt(held, deliveries, ChunkLease(self.queue, held, timedelta(seconds=60))))
+        try:
+            return await work.do(Attempt(held, deliveries, ChunkLease(self.queue, held, timedelta(seconds=60))))
+        finally:
+            await work.end()
 
 
 @pytest.fixture
@@ -74,6 +78,16 @@ async def test_a_part_whose_write_was_not_answered_is_written_again(bench: Bench
     spec = await jobs.submit(x, 100)
     assert await replace(bench, store=store).try_first_chunk() == "ok"
     await jobs.assert_complete(spec, x)
+
+
+async def test_an_innocent_chunk_is_isolated_and_counted(bench: Bench) -> None:
+    jobs = await Jobs.of(bench.queue, bench.store)
+    x = jobs.rows(100)
+    spec = await jobs.submit(x, 100)
+    assert await bench.try_first_chunk(deliveries=2) == "ok"
+    await jobs.assert_complete(spec, x)
+    assert bench.registry.get_sample_value("tasador_scorer_isolated_chunks_total") == 1
+    assert bench.registry.get_sample_value("tasador_scorer_condemned_rows_total") == 0
 
 
 async def test_a_job_whose_input_was_cut_off_fails(bench: Bench) -> None:
