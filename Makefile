@@ -29,10 +29,10 @@ dev: stack-venv ## as `up`, and restart a service when its code changes
 train: stack-venv ## train a model now and promote it if it is better
 	@exec $(VENV) -m tasador train
 
-test: dev-venv ## run the whole suite with coverage
-	@$(VENV) -m pytest tests $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
+test: dev-venv ## run the whole suite
+	@$(VENV) -m pytest tests $(PARALLEL) $(ARGS)
 
-coverage: dev-venv ## as `test`, and measure the started processes too (slower)
+coverage: dev-venv ## as `test`, and measure coverage, of the started processes too (slower)
 	@$(VENV) -m pytest tests $(PARALLEL) --cov --cov-config=tests/processes.coveragerc --cov-report=term:skip-covered $(ARGS)
 
 torture: dev-venv ## kill, pause and flush while 100,000 rows are scored, with three seeds (8 minutes)
