@@ -84,7 +84,9 @@ class GatewaySettings(CommonSettings):
     gateway_spool_dir: Path | None = Field(
         None, description="Disk for bodies of jobs while they are read; default <state_dir>/spool. Not a tmpfs."
     )
-    gateway_idempotency_hours: PositiveFloat = Field(24.0, description="How long an Idempotency-Key is remembered.")
+    gateway_idempotency_hours: PositiveFloat = Field(
+        24.0, le=24, description="How long an Idempotency-Key is remembered, and the id of the job that it is for."
+    )
 
     gateway_telemetry_seconds: PositiveFloat = Field(0.1, description="Predictions are logged at least this often ...")
     gateway_telemetry_rows: PositiveInt = Field(1_000, description="... or when this many are waiting.")

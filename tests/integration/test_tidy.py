@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from services.gateway.settings import GatewaySettings
 from services.scorer import tidy
+from services.scorer.restore import ABANDONED
 from services.scorer.tidy import SWEEP_AFTER, Tidier
 from shared.broker import ensure_group
 from shared.clock import utc_now
@@ -15,6 +17,7 @@ from shared.jobs import DeadLetter, JobSpec, Part
 from shared.keys import SCORERS_GROUP, job_path, part_path
 from shared.records import SPEC, end_job, find_job
 from shared.scripts import JobQueue
+from shared.settings import SettingsInvalid
 from shared.store import Store, StoreUnavailable
 from tests.builders import a_spec
 from tests.integration.by_hand import gateway, problem
@@ -102,6 +105,11 @@ async def test_what_was_never_submitted_is_removed_once_it_is_old(site: Site, st
     await site.restorer.restore()
     assert await store.directories("jobs") == [uploading]
     assert site.removed() == {"leftovers": 1}
+
+
+def test_no_id_is_reserved_until_its_upload_counts_as_abandoned() -> None:
+    with pytest.raises(SettingsInvalid, match="IDEMPOTENCY_HOURS"):
+        GatewaySettings.load(gateway_idempotency_hours=ABANDONED / timedelta(hours=1))
 
 
 async def test_a_removal_that_was_cut_off_before_a_flush_is_finished_too(site: Site) -> None:
