@@ -147,6 +147,20 @@ async def test_a_tag_stands_for_the_bytes(gate: Gateway, hand: HandScorer) -> No
         assert whole.content == answer.content
 
 
+async def test_a_document_without_records_has_another_tag_once_its_types_are_known(
+    gate: Gateway, hand: HandScorer
+) -> None:
+    table, body = pa.table({"id": [1, 2], "count": [1.0, 2.0]}), io.BytesIO()
+    pq.write_table(table, body)
+    job = await gate.submitted(body.getvalue(), PARQUET["Accept"], "passthrough=id")
+    before = await gate.client.get(job["links"]["errors"], headers=PARQUET)
+    await hand.work()
+    after = await gate.client.get(job["links"]["errors"], headers=PARQUET)
+    schemas = [pq.read_schema(io.BytesIO(answer.content)) for answer in (before, after)]
+    assert [schema.field("id").type for schema in schemas] == [pa.string(), pa.int64()]
+    assert before.headers["etag"] != after.headers["etag"]
+
+
 async def test_the_manifest_names_the_parts_and_how_to_prove_them(
     gate: Gateway, hand: HandScorer, store: Store
 ) -> None:

@@ -72,7 +72,7 @@ def _headers(readable: Readable, selection: Selection, wanted: Wanted, output: O
     headers = {
         "Cache-Control": "no-cache",
         "Content-Disposition": f'attachment; filename="{name}"',
-        "ETag": etag(selection, output, wanted),
+        "ETag": etag(readable, selection, output, wanted),
         "Tasador-Rows": str(selection.rows),
         "Vary": "Accept",
     }

@@ -95,11 +95,15 @@ class Results:
         return data
 
 
-def etag(selection: Selection, output: Output, wanted: Wanted) -> str:
-    """Return a strong tag: the same parts are told in the same bytes."""
+def etag(readable: Readable, selection: Selection, output: Output, wanted: Wanted) -> str:
+    """Return a strong tag: the same parts are told in the same bytes.
+
+    A document without records has the types of its columns from the first part, once there is one.
+    """
     import pyarrow as pa  # noqa: PLC0415
 
-    digest = hashlib.sha256(f"{_RENDERING} {pa.__version__} {output.media_type} {wanted}".encode())
+    typed = bool(readable.parts)
+    digest = hashlib.sha256(f"{_RENDERING} {pa.__version__} {output.media_type} {wanted} {typed}".encode())
     for piece in selection.slices:
         digest.update(f" {piece.part.sha256} {piece.start} {piece.rows}".encode())
     return f'"{digest.hexdigest()[:32]}"'
