@@ -69,7 +69,9 @@ def _has_route(request: Request, method: str) -> bool:
 
 def _invalid(invalid: RequestValidationError) -> Problem:
     errors = [_parameter(error) for error in invalid.errors()]
-    return Problem("invalid-parameter", "; ".join(f"{e.pointer[2:]}: {e.detail}" for e in errors), errors=errors)
+    return Problem(
+        "invalid-parameter", "; ".join(f"{e.pointer.split('/', 2)[-1]}: {e.detail}" for e in errors), errors=errors
+    )
 
 
 def _parameter(error: Mapping[str, Any]) -> ErrorItem:

@@ -8,7 +8,7 @@ import typer
 from tasador.cli import score
 from tasador.cli.connect import UrlOption, connected
 from tasador.cli.output import Format, FormatOption, err, out, print_fields, print_json, print_rows
-from tasador.client import Job, Webhook
+from tasador.client import Client, Job, Webhook
 
 app = typer.Typer(
     name="job", help="Jobs: list, show, cancel, fetch results and what is known of them.", no_args_is_help=True
@@ -30,7 +30,7 @@ def list_(
 ) -> None:
     """List jobs, the newest first."""
     with connected(url) as client:
-        jobs = client.jobs(limit=limit, state=state).jobs
+        jobs = _newest(client, limit, state)
     if output is Format.JSON:
         print_json([job.model_dump(mode="json") for job in jobs])
         return
@@ -125,6 +125,16 @@ def _show_webhook(found: Webhook, output: Format) -> None:
     out().print()
     attempts = [attempt.model_dump() for attempt in found.attempts]
     print_rows(attempts, ["at", "status", "seconds", "error"], "Not tried yet.")
+
+
+def _newest(client: Client, limit: int, state: str | None) -> list[Job]:
+    """Return so many jobs. A page of one state may be empty and not the last."""
+    page = client.jobs(limit=limit, state=state)
+    found = list(page.jobs)
+    while page.next_cursor and len(found) < limit:
+        page = client.jobs(limit=limit - len(found), cursor=page.next_cursor, state=state)
+        found += page.jobs
+    return found
 
 
 def _row(job: Job) -> dict[str, object]:

@@ -13,7 +13,7 @@ from tasador.cli.connect import UrlOption, connected
 from tasador.cli.output import Exit, Format, err, fail, one_line, outage, print_fields, print_json
 from tasador.cli.piped import UnknownPipe, recognise
 from tasador.client import Client, Job, TimedOut
-from tasador.client.formats import media_type
+from tasador.client.formats import UnknownFormat, media_type, result_type
 
 VersionOption = Annotated[
     str | None, typer.Option("--version", help="Version that scores the rows; default the one in service.")
@@ -98,7 +98,9 @@ def see_through(
 
 def _check_target(out: Path) -> None:
     """Refuse before the work what could not be written after it."""
-    media_type(out)
+    if out.is_dir():
+        fail(f"{out} is a directory: name a file", Exit.USAGE)
+    result_type(out)
     if not out.suffix:
         why = f"-o names a file, and nothing in {out} tells its format; `--format json` prints the job as JSON"
         fail(why, Exit.USAGE)
@@ -171,12 +173,19 @@ def _submit(client: Client, file: str, type_: str | None, options: dict[str, Any
         return client.submit_reference(file, format=type_, **options)
     named = media_type(type_) if type_ else None
     if file != "-":
-        return client.submit(Path(file), content_type=named, **options)
+        return _submit_file(client, Path(file), named, options)
     with one_line(UnknownPipe, code=Exit.USAGE):
         piped = recognise(sys.stdin.buffer, named)
     return client.submit(
         piped.file, content_type=piped.content_type, content_encoding=piped.content_encoding, **options
     )
+
+
+def _submit_file(client: Client, path: Path, named: str | None, options: dict[str, Any]) -> Job:
+    try:
+        return client.submit(path, content_type=named, **options)
+    except UnknownFormat as unknown:
+        fail(f"{unknown}; or say it with --type", Exit.USAGE)
 
 
 def _save(client: Client, job: Job, out: str) -> None:
@@ -187,10 +196,11 @@ def _save(client: Client, job: Job, out: str) -> None:
 
 
 def _say_how_to_go_on(job: Job, *, waited: bool, out: str | None) -> None:
-    hint = None
-    if not waited:
-        hint = f"`tasador job show {job.id} --wait` follows it"
-    elif out is None:
-        hint = f"`tasador job results {job.id} --out FILE` fetches the results"
-    if hint:
-        err().print(Text(hint, "dim"), soft_wrap=True)
+    hints = {
+        f"`tasador job show {job.id} --wait` follows it": not waited,
+        f"`tasador job results {job.id} --out FILE` fetches the results": waited and out is None,
+        f"`tasador job results {job.id} --errors` tells what is wrong with the rows that failed": job.rows.failed > 0,
+    }
+    for hint, helps in hints.items():
+        if helps:
+            err().print(Text(hint, "dim"), soft_wrap=True)

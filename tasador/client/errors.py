@@ -74,7 +74,7 @@ class Problem(TasadorError):
         lines = [self._summary() or f"HTTP status {self.status}"]
         for item in self.errors:
             what = item.detail or item.code
-            if what not in self.detail:  # a single thing that is wrong is often all there is to say
+            if what not in self.detail and repr(item.pointer[1:]) not in self.detail:  # said already
                 lines.append(f"  {item.pointer or '(body)'}: {what}")
         return "\n".join(lines)
 

@@ -22,10 +22,12 @@ CODINGS: Mapping[str, str] = {".gz": "gzip", ".zst": "zstd"}
 
 
 class UnknownFormat(ValueError):
-    """A file name does not say what is in it."""
+    """A file name does not say what is in it, or a format has a name that is not known."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"cannot tell the format of {name}: end its name in one of {', '.join(MEDIA_TYPES)}")
+    def __init__(self, name: str | PurePath, why: str = "") -> None:
+        ends = f"cannot tell the format of {name}: end its name in one of {', '.join(MEDIA_TYPES)}"
+        known = f"there is no format {name}, only {', '.join(suffix[1:] for suffix in MEDIA_TYPES)}"
+        super().__init__(why or (ends if isinstance(name, PurePath) else known))
 
 
 def media_type(name: str | PurePath) -> str:
@@ -39,8 +41,15 @@ def media_type(name: str | PurePath) -> str:
         path = path.with_suffix("")
     suffix = (path.suffix or f".{path.name}").lower()
     if suffix not in MEDIA_TYPES:
-        raise UnknownFormat(str(name))
+        raise UnknownFormat(name)
     return MEDIA_TYPES[suffix]
+
+
+def result_type(path: PurePath) -> str:
+    """Return the media type of a file that is to be written. Raises UnknownFormat."""
+    if content_coding(path):
+        raise UnknownFormat(path, f"results are not compressed: leave {path.suffix} off {path}")
+    return media_type(path)
 
 
 def content_coding(path: PurePath) -> str | None:

@@ -10,7 +10,7 @@ from tasador.client.answers import Job, JobPage, Manifest, Result, Webhook
 from tasador.client.base import Connected, encode, given, instances, waiting
 from tasador.client.downloads import Download
 from tasador.client.errors import TasadorError
-from tasador.client.formats import JSON, NDJSON, content_coding, media_type
+from tasador.client.formats import JSON, NDJSON, content_coding, media_type, result_type
 from tasador.client.options import Deadline, Priority, job_options
 from tasador.client.waiting import wait_for_end
 
@@ -44,16 +44,15 @@ class Jobs(Connected):
             webhook: a URL that hears of the job's end.
         """
         options = job_options(version, priority, deadline, passthrough, webhook)
-        headers = {"idempotency-key": _quoted(idempotency_key or str(uuid4()))}
+        headers = {"idempotency-key": _key(idempotency_key)}
         if content_encoding:
             headers["content-encoding"] = content_encoding
         if isinstance(source, str | os.PathLike):
             path = Path(source)
             if coding := content_coding(path):
                 headers["content-encoding"] = coding
-            named = content_type or media_type(path)
-            with path.open("rb") as file:
-                return self._submit(_blocks(file), named, headers, options)
+            with path.open("rb") as file:  # first: whether it is there is said before what it is called
+                return self._submit(_blocks(file), content_type or media_type(path), headers, options)
         read = getattr(source, "read", None)
         if callable(read):
             if content_type is None:
@@ -80,7 +79,7 @@ class Jobs(Connected):
             format: csv, ndjson, json, parquet or arrow; default as the name ends.
         """
         options = job_options(version, priority, deadline, passthrough, webhook)
-        headers = {"idempotency-key": _quoted(idempotency_key or str(uuid4()))}
+        headers = {"idempotency-key": _key(idempotency_key)}
         return self._submit(encode(given(input=url, format=format)), JSON, headers, options)
 
     def _submit(
@@ -160,7 +159,7 @@ class Jobs(Connected):
             download = Download(self._http, f"/jobs/{job_id}/{what}", media_type(format or "ndjson"))
             return _copy(download, target)
         path = Path(target)
-        download = Download(self._http, f"/jobs/{job_id}/{what}", media_type(format or path))
+        download = Download(self._http, f"/jobs/{job_id}/{what}", media_type(format) if format else result_type(path))
         beside = path.with_name(f".{path.name}.part")
         try:
             with beside.open("wb") as file:
@@ -185,6 +184,11 @@ class Jobs(Connected):
     def resend_webhook(self, job_id: str) -> Webhook:
         """Send the message once more, under the same id."""
         return self._http.read(Webhook, "POST", f"/jobs/{job_id}/webhook/resend")
+
+
+def _key(given: str | None) -> str:
+    """Return the header. An empty key is sent, and refused: a script forgot to set it."""
+    return _quoted(str(uuid4()) if given is None else given)
 
 
 def _quoted(key: str) -> str:

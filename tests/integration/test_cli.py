@@ -145,6 +145,7 @@ def test_a_pipe_is_scored_to_a_pipe_and_bad_rows_end_in_exit_code_3(stack: Stack
     first, second = map(json.loads, done.stdout.splitlines())
     assert first["prediction"] == pytest.approx(160, abs=15)
     assert (second["error"]["field"], second["error"]["code"]) == ("size", "wrong_type")
+    assert "--errors" in done.stderr
 
 
 def test_a_job_is_listed_shown_and_fetched(stack: Stack, tmp_path: Path) -> None:
@@ -175,6 +176,7 @@ def test_a_job_takes_options_and_its_columns_come_back(stack: Stack) -> None:
     refused = stack.run("score", str(stack.table), "--deadline", "yesterday", "--passthrough", "prediction")
     assert refused.returncode == 1
     assert "deadline" in refused.stderr
+    assert stack.run("score", str(stack.table), "--idempotency-key", "").returncode == 1
     assert stack.run("score", str(stack.table), "--priority", "urgent").returncode == 2
     assert stack.run("score", str(stack.table), "--version", "99").returncode == 4
 
@@ -231,8 +233,12 @@ def test_a_file_that_cannot_be_scored_is_refused_before_anything_is_sent(stack: 
     assert stack.run("score", str(tmp_path / "none.csv")).returncode == 1
     unknown = tmp_path / "rows.xlsx"
     unknown.touch()
-    assert stack.run("score", str(unknown)).returncode == 2
+    refused = stack.run("score", str(unknown))
+    assert (refused.returncode, "--type" in refused.stderr) == (2, True)
+    assert "directory" in stack.run("score", str(tmp_path)).stderr
     assert stack.run("score", str(stack.table), "--wait", "-o", str(tmp_path / "out.xlsx")).returncode == 2
+    for name in ("", "out.csv.gz"):
+        assert stack.run("score", str(stack.table), "-o", str(tmp_path / name)).returncode == 2
 
 
 def test_training_promotion_and_rollback_are_seen_through(stack: Stack) -> None:

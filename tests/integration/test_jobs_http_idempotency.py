@@ -170,7 +170,7 @@ async def test_who_was_paused_for_too_long_neither_takes_nor_frees_a_key(
             await paused.forget()
         await paused.forget()
         assert (await paused.settle("f", paused_job)).job_id == job, "it is the other's job now"
-    with pytest.raises(Problem, match="whose request was another"):
+    with pytest.raises(Problem, match="take a new key"):
         async with idempotency.claim("k") as late:
             await late.settle("g", new_job_id())
 

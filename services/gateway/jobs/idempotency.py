@@ -79,7 +79,10 @@ class Claim:
             raise _in_progress()
         entry = msgspec.json.decode(found, type=_Entry)
         if entry.fingerprint != fingerprint:
-            raise Problem("idempotency-mismatch", f"the key belongs to job {entry.job}, whose request was another")
+            raise Problem(
+                "idempotency-mismatch",
+                f"job {entry.job} was made with it; repeat that request as it was, or take a new key",
+            )
         return Reservation(entry.job, fresh=entry.job == job_id)
 
     async def forget(self) -> None:

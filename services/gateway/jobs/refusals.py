@@ -30,7 +30,7 @@ def _told(refused: TableRefused, detail: str) -> tuple[str, list[ErrorItem]]:
         case TableTooLarge(rows=rows):
             slug = "too-many-rows" if rows else "payload-too-large"
         case EmptyTable():
-            slug, errors = "empty-table", [ErrorItem(pointer(), "missing", "expected at least one row")]
+            slug, errors = "empty-table", [ErrorItem(pointer(), "missing", detail)]
         case NotInstances(path=path, code=code):
             errors = [ErrorItem(pointer(*path), code, detail)]
         case NotATable():

@@ -93,7 +93,7 @@ class EmptyTable(TableRefused):
     """There is no row."""
 
     def __init__(self) -> None:
-        super().__init__("the table has no rows")
+        super().__init__("expected at least one row")
 
 
 class TableTooLarge(TableRefused):

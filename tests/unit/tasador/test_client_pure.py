@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+from pathlib import PurePath
 
 import httpx
 import pytest
@@ -9,7 +10,7 @@ from tasador.cli.piped import UnknownPipe, guess, recognise
 from tasador.client import Gone, Invalid, Problem, TimedOut, Unavailable, UnknownFormat
 from tasador.client.answers import Operation
 from tasador.client.errors import problem_of
-from tasador.client.formats import media_type
+from tasador.client.formats import media_type, result_type
 from tasador.client.waiting import wait_for_end
 
 
@@ -38,7 +39,9 @@ def test_the_format_is_known_by_its_suffix_or_its_name(name: str, expected: str)
 
 def test_an_unknown_suffix_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(UnknownFormat, match=r"rows\.xlsx.*\.csv"):
-        media_type("rows.xlsx")
+        media_type(PurePath("rows.xlsx"))
+    with pytest.raises(UnknownFormat, match=r"no format xml.*csv"):
+        media_type("xml")
 
 
 @pytest.mark.parametrize(
@@ -141,3 +144,16 @@ def test_waiting_ends_when_the_time_is_over() -> None:
 
 def test_waiting_asks_at_least_once_and_takes_an_end_after_the_time() -> None:
     assert wait_for_end(lambda _: an_operation("failed"), 0.0, None).state == "failed"
+
+
+def test_results_are_not_written_under_the_name_of_a_compressed_file() -> None:
+    with pytest.raises(UnknownFormat, match=r"leave \.gz off"):
+        result_type(PurePath("out/scored.csv.gz"))
+    assert result_type(PurePath("out/scored.csv")) == "text/csv"
+
+
+def test_columns_that_the_detail_names_are_not_listed_again() -> None:
+    errors = [{"pointer": f"/{name}", "code": "missing", "detail": "is required"} for name in ("area", "zone")]
+    document = {"title": "A column is missing", "detail": "the table has no column 'area'", "errors": errors}
+    said = str(problem_of(httpx.Response(422, content=json.dumps(document)))).splitlines()
+    assert said == ["A column is missing: the table has no column 'area'", "  /zone: is required"]
