@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 _RATE_SECONDS = 10.0
 _BUSY_CHUNKS = 20  # whose speed counts, however long ago they were scored
+_BUSY_SECONDS = 1.0  # of work that says something: a single chunk may be a handful of rows, and the first one is slow
 
 
 class Metrics:
@@ -81,14 +82,15 @@ class Metrics:
     def speed(self) -> dict[str, float]:
         """Return what the replica announces: entries in flight, and rows per second.
 
-        `rows_per_second` of late, which is little where little was to be done; `capacity` while there was work.
+        `rows_per_second` of late, which is little where little was to be done; `capacity` while there was work,
+        0 as long as there was too little to tell.
         """
         horizon = time.monotonic() - _RATE_SECONDS
         while self._recent and self._recent[0][0] < horizon:
             self._recent.popleft()
         rows = sum(rows for _, rows in self._recent)
         took, scored = sum(took for took, _ in self._busy), sum(rows for _, rows in self._busy)
-        capacity = scored / took if took else 0.0
+        capacity = scored / took if took >= _BUSY_SECONDS else 0.0
         return {
             "in_flight": self._held,
             "rows_per_second": round(rows / _RATE_SECONDS, 1),

@@ -9,18 +9,28 @@ from services.scorer.metrics import Metrics
 def test_a_scorer_tells_what_it_holds_and_how_fast_it_was() -> None:
     metrics = Metrics(CollectorRegistry())
     with metrics.holding():
-        metrics.committed(1000, 10, 0, engine=0.1, took=0.2)
-        assert metrics.speed() == {"in_flight": 1, "rows_per_second": 100.0, "capacity": 5000.0}
+        metrics.committed(10_000, 10, 0, engine=1.5, took=2.0)
+        assert metrics.speed() == {"in_flight": 1, "rows_per_second": 1000.0, "capacity": 5000.0}
     assert metrics.speed()["in_flight"] == 0
 
 
 def test_an_idle_scorer_still_tells_how_fast_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics(CollectorRegistry())
     assert metrics.speed()["capacity"] == 0
-    metrics.committed(1000, 10, 0, engine=0.1, took=0.2)
+    metrics.committed(10_000, 10, 0, engine=1.5, took=2.0)
     later = time.monotonic() + 3600
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert metrics.speed() == {"in_flight": 0, "rows_per_second": 0.0, "capacity": 5000.0}
+
+
+def test_a_few_rows_do_not_make_a_scorer_slow() -> None:
+    """A caller would be told to wait for a hundred times as long as it takes."""
+    metrics = Metrics(CollectorRegistry())
+    metrics.committed(6, 0, 0, engine=0.01, took=0.13)
+    assert metrics.speed()["capacity"] == 0
+    for _ in range(4):
+        metrics.committed(1000, 0, 0, engine=0.2, took=0.25)
+    assert metrics.speed()["capacity"] > 3000
 
 
 def test_rows_are_counted_by_how_they_ended() -> None:
