@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from services.scorer.bisect import Bisection
 from services.scorer.inputs import Inputs
-from shared.artifact import Artifact
 from shared.isolation import IsolatedEngine
 from shared.jobs import JobSpec
-from shared.signature import RowEncoder
 from shared.telemetry import get_logger
 
 IDLE_SECONDS = 5.0  # the child takes as much memory as the model does: it goes when no chunk needs it
@@ -68,9 +66,9 @@ class Isolation:
             self._ending.cancel()
         if self._engine is None or self._digest != spec.model_digest:
             await self.end()
-            artifact = await self._inputs.artifact(spec)
+            model, artifact = await self._inputs.model(spec), await self._inputs.artifact(spec)
             log.info("isolating chunks in a process of their own", model=spec.model_name, version=spec.model_version)
-            self._engine, self._digest = await IsolatedEngine.start(artifact.onnx, _golden(artifact)), spec.model_digest
+            self._engine, self._digest = await IsolatedEngine.start(artifact.onnx, model.golden), spec.model_digest
         return self._engine
 
     async def _end_when_idle(self) -> None:
@@ -86,9 +84,3 @@ def time_limit(rows: int, whole: int, seconds: float) -> float:
     slow pass when they are fewer.
     """
     return min(seconds, max(LEAST_SECONDS, 2 * seconds * rows / whole))
-
-
-def _golden(artifact: Artifact) -> NDArray[np.float64]:
-    """Return rows that the engine is known to take: this scorer loaded the version by predicting them."""
-    encoder = RowEncoder(artifact.signature)
-    return np.array([encoder.encode(golden.row) for golden in artifact.golden.rows], np.float64)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 BACKSTOP_SECONDS = 5.0  # for the event loop to deal with it, after which the process ends whatever holds it up
+LOOK_SECONDS = 0.05
 
 T = TypeVar("T")
 
@@ -27,6 +28,9 @@ class EngineThread:
 
     async def run(self, call: Callable[[], T]) -> T:
         """Raises EngineHangs, and whatever the call raises."""
+        # What was abandoned leaves some day; its time must not count against this call.
+        while self.computing:  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(LOOK_SECONDS)
         try:
             async with asyncio.timeout(self._seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._pool, self._watched, call)

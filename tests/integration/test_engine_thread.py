@@ -24,6 +24,23 @@ async def main():
 asyncio.run(main())
 """
 
+ABANDONED = """
+import asyncio, threading
+from services.scorer.thread import EngineThread
+
+async def main():
+    engine, begun, enough = EngineThread(0.5), threading.Event(), threading.Event()
+    first = asyncio.create_task(engine.run(lambda: (begun.set(), enough.wait())))
+    await asyncio.to_thread(begun.wait)
+    first.cancel()
+    second = asyncio.create_task(engine.run(lambda: "its own time"))
+    await asyncio.wait({second}, timeout=1)
+    enough.set()
+    print(await second)
+
+asyncio.run(main())
+"""
+
 
 @pytest.mark.parametrize(
     ("call", "code", "said"),
@@ -34,14 +51,18 @@ asyncio.run(main())
     ids=["hangs", "freezes"],
 )
 def test_an_engine_that_never_comes_back_ends(call: str, code: int, said: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-"],
-        input=PROGRAM.format(call=call),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = run(PROGRAM.format(call=call))
     assert done.returncode == code
     assert said in done.stdout + done.stderr
+
+
+def test_a_call_does_not_pay_for_one_that_was_abandoned() -> None:
+    """The chunk of a job that was cancelled stays in the engine for as long as it takes."""
+    done = run(ABANDONED)
+    assert (done.stdout, done.returncode) == ("its own time\n", 0), done.stderr
+
+
+def run(program: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-"], input=program, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
