@@ -515,6 +515,21 @@ async def test_cancel_ends_a_job_once_and_frees_its_backlog(
     assert await redis.xlen(keys.stream(JobFinished.stream)) == 1
 
 
+async def test_an_early_end_counts_the_rows_before_the_first_gap_from_its_first_moment(
+    scorer: Scorer, queue: JobQueue
+) -> None:
+    spec = await submitted(queue, rows=1000)
+    first, second, _, fourth = await scorer.take_all()
+    await scorer.commit(first, a_part(failed=3))
+    await scorer.commit(fourth, a_part(failed=4))
+    await scorer.commit(second, a_part())
+    await cancel(queue, spec)
+    status = await queue.status(spec.id)
+    assert status is not None
+    assert (status.state, status.done, status.failed) == ("cancelled", 200, 3)
+    assert await queue.backlog() == 0
+
+
 async def test_a_cancelled_job_leaves_no_more_than_its_window_in_the_stream(
     redis: Redis, scorer: Scorer, queue: JobQueue, keys: Keys
 ) -> None:

@@ -27,10 +27,14 @@ def _names(value: Any) -> Sequence[str]:
     """Split `id,name`; a name that holds a comma is quoted as in CSV."""
     texts: Iterable[str] = [value] if isinstance(value, str) else value
     try:
-        rows = [row for text in texts for row in csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)]
+        rows = [row for text in texts for row in _fields(text)]
     except csv.Error as error:
         raise ValueError(f"expected names between commas: {error}") from None
     return [name for row in rows for name in row]
+
+
+def _fields(text: str) -> Iterable[Sequence[str]]:
+    return csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
 
 
 class JobOptions(BaseModel):

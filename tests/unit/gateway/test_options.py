@@ -73,7 +73,7 @@ def test_columns_that_pass_through_are_separated_by_commas(value: Any, names: tu
 
 @pytest.mark.parametrize(
     "value",
-    ["id,id", "prediction", "index", "error_code", "id,,name", "id\n,name", '"' + "x" * 200_000, ",".join("abc" * 50)],
+    ["id,id", "prediction", "index", "error_code", "id,,name", "id\n,name", '"id', ",".join("abc" * 50)],
 )
 def test_other_columns_are_refused(value: str) -> None:
     with pytest.raises(ValidationError):
