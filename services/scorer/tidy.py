@@ -1,6 +1,7 @@
 """Removing what nobody needs any more: jobs past their retention, and what a job left behind that its record omits."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -85,9 +86,13 @@ def _referred(spec: JobSpec, record: JobRecord) -> set[str]:
 
 
 async def _for_each(job_ids: Sequence[str], do: Callable[[str], Awaitable[None]]) -> None:
-    """Do something for each job, some at a time. One that cannot be helped does not keep the others from it."""
-    for start in range(0, len(job_ids), AT_ONCE):
-        some = job_ids[start : start + AT_ONCE]
+    """Do something for each job, some at a time. One that cannot be helped does not keep the others from it.
+
+    In no order: those that cannot be helped are tried again in every look, and must not always be the first ones.
+    """
+    jobs = random.sample(job_ids, len(job_ids))
+    for start in range(0, len(jobs), AT_ONCE):
+        some = jobs[start : start + AT_ONCE]
         found = await asyncio.gather(*map(do, some), return_exceptions=True)
         errors = {job_id: error for job_id, error in zip(some, found, strict=True) if error is not None}
         for job_id, error in errors.items():

@@ -1,6 +1,7 @@
 """What the janitor removes: jobs past their retention, and what jobs left behind."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -67,6 +68,17 @@ class CutOff(Store):
         raise StoreUnavailable(f"cut off before {prefix}")
 
 
+class Stubborn(Store):
+    """Does not let go of some jobs, for want of a permission."""
+
+    kept: Sequence[str] = ()
+
+    async def delete_all(self, prefix: str) -> None:
+        if any(job_id in prefix for job_id in self.kept):
+            raise PermissionError(prefix)
+        await super().delete_all(prefix)
+
+
 # --- retention
 
 
@@ -105,6 +117,24 @@ async def test_what_was_never_submitted_is_removed_once_it_is_old(site: Site, st
     await site.restorer.restore()
     assert await store.directories("jobs") == [uploading]
     assert site.removed() == {"leftovers": 1}
+
+
+async def test_jobs_that_cannot_be_removed_do_not_stand_in_the_way_of_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = [await an_ended_job(site) for _ in range(tidy.AT_ONCE)]
+    young = await an_ended_job(site)
+    await ended_at(site, utc_now() - 2 * RETENTION, *old)
+    await ended_at(site, utc_now() - RETENTION, young)
+    monkeypatch.setattr(Stubborn, "kept", [spec.id for spec in old])
+    tidier = Tidier(site.upkeep, Stubborn.open(site.store.url), retention=RETENTION, metrics=site.metrics)
+
+    async def is_removed() -> bool:
+        with suppress(PermissionError):
+            await tidier.remove()
+        return not await site.store.exists(job_path(young.id, SPEC))
+
+    await eventually(is_removed)
 
 
 def test_no_id_is_reserved_until_its_upload_counts_as_abandoned() -> None:
