@@ -192,7 +192,7 @@ async def test_nobody_takes_over_right_after_an_outage(
 ) -> None:
     """An outage longer than the lease ages every lease; the holders live, and keep their chunks."""
     lease = {"scorer_lease_seconds": 8}
-    holders = [fleet.start(scorer_max_rows_per_second=20, **lease) for _ in range(2)]
+    holders = [fleet.start(scorer_max_rows_per_second=8, **lease) for _ in range(2)]  # a chunk outlasts a slow start
     await ready(redis, 2)
     x = jobs.rows(200)
     spec = await jobs.submit(x, 100)
