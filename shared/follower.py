@@ -147,6 +147,7 @@ class ModelFollower:
     async def reconcile(self) -> None:
         """Bring `current` to the desired version, and answer a promotion under way. Never raises."""
         async with self._reconciling:
+            self._feel_pulse()  # a pause that is noticed later must not make this look older than it is
             started, caught_up = time.monotonic(), True  # what cannot be reached cannot have told others either
             try:
                 desired = await self._desired()

@@ -68,7 +68,7 @@ async def test_a_paused_gateway_does_not_veto_and_converges_before_it_is_ready(
             valkey.pause()  # so that it cannot learn of the promotion in an instant
             gateway.send(signal.SIGCONT)
             assert (await waiting).status_code == 503
-            await eventually(lambda: ready(client))
+            await eventually(lambda: ready(client), within=60)
             assert await version(client) == "2"  # from the store
             valkey.resume()
             assert await wait_converged(place.redis, NAMES, champion.epoch, patience=20) == []
