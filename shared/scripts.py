@@ -136,10 +136,11 @@ class JobQueue:
         return answer, int(dropped)
 
     async def finish(self, held: Held, status: JobStatus) -> Committed:
-        """Complete a job whose manifest is in the store. `status` supplies the counts of the event."""
+        """Complete a job whose manifest is in the store; `status` is what that says."""
         event = _finished(status, "completed").model_dump_json()
         ours = (held.consumer, held.entry, held.job)
-        return cast(Committed, await self.run("finish", held.job, *ours, _now(), event, *_settling(status)))
+        ended = (status.finished_at or utc_now()).isoformat()
+        return cast(Committed, await self.run("finish", held.job, *ours, ended, event, *_settling(status)))
 
     async def renew(self, held: Held) -> Renewed:
         """Extend the lease. Anything but `ok`: stop, and do not commit; the job has ended, or somebody else has it."""

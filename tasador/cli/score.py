@@ -12,7 +12,7 @@ from rich.text import Text
 from tasador.cli.connect import UrlOption, connected
 from tasador.cli.output import Exit, Format, err, fail, one_line, outage, print_fields, print_json
 from tasador.cli.piped import UnknownPipe, recognise
-from tasador.client import Client, Job, TimedOut
+from tasador.client import Client, Job, TasadorError, TimedOut
 from tasador.client.formats import UnknownFormat, media_type, result_type
 
 VersionOption = Annotated[
@@ -191,8 +191,12 @@ def _submit_file(client: Client, path: Path, named: str | None, options: dict[st
 def _save(client: Client, job: Job, out: str) -> None:
     if out == "-":
         client.save_results(job.id, sys.stdout.buffer)
-    else:
+        return
+    try:
         client.save_results(job.id, out)
+    except (KeyboardInterrupt, TasadorError, OSError) as stopped:  # a full disk, say: the work is done
+        why = getattr(stopped, "strerror", None) or str(stopped) or "stopped"
+        fail(f"{out} was not written, {why}: `tasador job results {job.id} --out FILE` fetches the results")
 
 
 def _say_how_to_go_on(job: Job, *, waited: bool, out: str | None) -> None:

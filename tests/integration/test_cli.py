@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -136,6 +137,14 @@ def test_a_file_is_scored_to_the_format_of_its_name(stack: Stack, tmp_path: Path
     scored = pq.read_table(out)
     assert scored.column("index").to_pylist() == list(range(ROWS))
     assert scored.column("prediction").null_count == 0
+
+
+def test_results_that_cannot_be_written_can_be_fetched_later(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / ".out.csv.part").mkdir()
+    stopped = stack.run("score", str(stack.table), "-o", str(tmp_path / "out.csv"))
+    assert stopped.returncode == 1
+    (job,) = re.findall(r"`tasador job results (\S+) --out FILE`", stopped.stderr)
+    assert stack.run("job", "results", job, "-o", str(tmp_path / "later.csv")).returncode == 0
 
 
 def test_a_pipe_is_scored_to_a_pipe_and_bad_rows_end_in_exit_code_3(stack: Stack) -> None:

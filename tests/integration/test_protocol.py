@@ -545,9 +545,12 @@ async def test_a_completed_job_cannot_be_cancelled(scorer: Scorer, queue: JobQue
     spec = await submitted(queue, rows=0)
     status = await queue.status(spec.id)
     assert status is not None
-    await queue.finish(await taken(scorer), status)
+    recorded = status.model_copy(update={"finished_at": status.created_at})
+    await queue.finish(await taken(scorer), recorded)
     assert await cancel(queue, spec) == "completed"
-    assert (await queue.status(spec.id)).state == "completed"  # type: ignore[union-attr]
+    status = await queue.status(spec.id)
+    assert status is not None
+    assert (status.state, status.finished_at) == ("completed", status.created_at), "as the manifest says"
 
 
 async def test_an_unknown_job_cannot_be_ended(queue: JobQueue) -> None:
