@@ -26,6 +26,8 @@ PARTS_KEPT = timedelta(hours=1)
 """How long Redis keeps the parts of an ended job beside its record, for readers that have just begun."""
 ENDED_KEPT = timedelta(days=7)
 """How long Redis keeps the progress of an ended job; afterwards its record in the store answers."""
+LETTERS_KEPT = 10_000
+"""Dead letters that Redis keeps, of all jobs: see prelude.lua."""
 
 _LUA = Path(__file__).parent / "scripts"
 _PAGE = 200
@@ -99,8 +101,9 @@ class JobQueue:
         ended = status.finished_at or now
         kept = ENDED_KEPT if untold else max(ENDED_KEPT - (now - ended), timedelta())  # zero: known by its id alone
         heard = job_message(status) if untold else ""
-        dead = [text for part in parts for letter in part.dead_letters for text in _buried(letter)]
-        known = (_created(status.id), _milliseconds(ended), _seconds(kept), heard, len(dead) // 3, *dead)
+        letters = [letter for part in parts for letter in part.dead_letters][-LETTERS_KEPT:]
+        dead = [text for letter in letters for text in _buried(letter)]
+        known = (_created(status.id), _milliseconds(ended), _seconds(kept), heard, len(letters), *dead)
         return bool(await self.run("restore", status.id, status.id, *known, *_flat(status.to_hash())))
 
     async def begin(self, held: Held) -> Begun:

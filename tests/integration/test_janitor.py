@@ -17,6 +17,7 @@ from services.scorer.metrics import Metrics
 from services.scorer.restore import Restorer
 from services.scorer.tidy import Tidier
 from services.scorer.upkeep import Upkeep
+from shared import scripts
 from shared.broker import ensure_group
 from shared.clock import utc_now
 from shared.dead_letters import DeadLetters
@@ -171,6 +172,16 @@ async def test_dead_letters_come_back_with_their_job(site: Site, keys: Keys) -> 
     await flushed(site)
     await site.restorer.restore()
     assert list((await DeadLetters(site.redis, keys).page(10)).letters) == [letter]
+
+
+async def test_no_more_letters_come_back_than_are_kept(site: Site, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script with hundreds of thousands would hold Redis up for longer than anybody waits for its answer."""
+    monkeypatch.setattr(scripts, "LETTERS_KEPT", 10)
+    spec = a_spec(rows=100)
+    status = JobStatus.submitted(spec).model_copy(update={"state": "completed"})
+    dead = tuple(DeadLetter(job_id=spec.id, row=row, chunk=0, reason="it crashes", deaths=3) for row in range(12))
+    assert await site.queue.restore(status, [Part(key="k", sha256="00", rows=100, failed=12, dead_letters=dead)])
+    assert await site.redis.zcard(keys.dead_letters) == 10
 
 
 async def test_the_end_of_a_job_that_nobody_heard_of_is_told(site: Site, keys: Keys) -> None:
