@@ -38,7 +38,7 @@ def list_(
     columns = ["dead letter", "rows", "deaths", "at", "reason"]
     print_rows([_row(letter) for letter in page.dead_letters], columns, "No dead letters.")
     if page.next_cursor:
-        err().print("There are more.", style="dim")
+        err().print("There are more: --limit shows up to 200, --job those of one job.", style="dim")
 
 
 @app.command()

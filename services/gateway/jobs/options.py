@@ -68,7 +68,8 @@ class JobOptions(BaseModel):
         examples=[["id,name"]],
     )
     webhook: str | None = Field(
-        None, description="An http or https URL that is told, in a signed message, when the job has ended."
+        None,
+        description="An https URL (http where it is allowed) that is told, in a signed message, when the job has ended.",
     )
 
     @field_validator("deadline")
