@@ -69,7 +69,7 @@ class JobOptions(BaseModel):
     )
     webhook: str | None = Field(
         None,
-        description="An https URL (http where it is allowed) that is told, in a signed message, when the job has ended.",
+        description="An https URL (http where allowed) that is told, in a signed message, when the job has ended.",
     )
 
     @field_validator("deadline")
