@@ -3,9 +3,11 @@
 A chunk's matrix is one fixed-size-list column, so that the engine reads the bytes where they lie. Rows that were found
 bad at submission keep their place in it and are named in the metadata. Columns that only pass through stand behind the
 matrix in a chunk, and behind our own columns in a part; a chunk and its part share their schema with all others of the
-job.
+job. A chunk ends with a checksum, since nothing else knows what its bytes were; a part's digest is in its commit.
 """
 
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,6 +27,7 @@ JSON_TEXT = {b"tasador": b"json"}
 """Metadata of a string field whose values are JSON texts, not strings."""
 
 _METADATA = b"tasador"
+_CHECKSUM = struct.Struct("<I")  # CRC-32 of all before it
 
 
 class ChunkInvalid(ValueError):
@@ -69,16 +72,20 @@ def encode_chunk(chunk: Chunk) -> bytes:
     rows = pa.FixedSizeListArray.from_arrays(values, type=pa.list_(pa.field("value", pa.float64()), width))
     schema = pa.schema([pa.field("row", rows.type, nullable=False)], metadata={_METADATA: head})
     assert len(rows) == n
-    return _written(_beside(pa.record_batch([rows], schema=schema), chunk.carried))
+    data = _written(_beside(pa.record_batch([rows], schema=schema), chunk.carried))
+    return data + _CHECKSUM.pack(zlib.crc32(data))
 
 
 def decode_chunk(data: bytes) -> Chunk:
     """Read an encoded chunk without copying its numbers; the matrix is read-only.
 
     Raises:
-        ChunkInvalid: these bytes are no chunk.
+        ChunkInvalid: these bytes are no chunk, or not those that were written.
     """
-    batch = _read(data)
+    stream, checksum = memoryview(data)[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
+    if _CHECKSUM.pack(zlib.crc32(stream)) != checksum:
+        raise ChunkInvalid("no chunk, or a damaged one: its checksum is another")
+    batch = _read(stream)
     try:
         head = msgspec.json.decode(batch.schema.metadata[_METADATA], type=_Head)
         rows = batch.column(0)
@@ -170,7 +177,7 @@ def _written(batch: Any) -> bytes:
     return data
 
 
-def _read(data: bytes) -> Any:
+def _read(data: bytes | memoryview) -> Any:
     import pyarrow as pa  # noqa: PLC0415
 
     try:

@@ -101,7 +101,7 @@ async def test_a_job_whose_input_was_cut_off_fails(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("deliveries", "reason"),
-    [(1, "no Arrow stream"), (2, "no Arrow stream"), (21, "no Arrow stream"), (41, "chunk 0 cannot even be given up")],
+    [(1, "checksum"), (2, "checksum"), (21, "checksum"), (41, "chunk 0 cannot even be given up")],
 )
 async def test_a_job_whose_input_cannot_be_read_fails(bench: Bench, deliveries: int, reason: str) -> None:
     """However far it has come by then: a chunk that is always tried again would be a job that never ends."""

@@ -70,14 +70,11 @@ def test_what_is_no_part_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("flipped", [0xFF, 0x80, 0x01])
-def test_a_damaged_chunk_is_refused_or_read_and_crashes_nobody(flipped: int) -> None:
-    """Arrow trusts lengths and offsets; one that lies would kill every scorer that it is delivered to."""
-    data = encode_chunk(Chunk(0, np.zeros((100, 13))))
-    for at in range(len(data) - 100 * 13 * 8):  # what is no number
+def test_a_damaged_chunk_is_refused(flipped: int) -> None:
+    """Arrow trusts lengths and offsets, and would crash; a number with another bit would be scored as it is."""
+    data = encode_chunk(Chunk(0, np.zeros((10, 3))))
+    for at in range(len(data)):
         damaged = bytearray(data)
         damaged[at] ^= flipped
-        try:
-            chunk = decode_chunk(bytes(damaged))
-        except ChunkInvalid:
-            continue
-        assert len(chunk.x.tobytes()) == chunk.x.nbytes, "every number is there to be read"
+        with pytest.raises(ChunkInvalid, match="checksum"):
+            decode_chunk(bytes(damaged))
