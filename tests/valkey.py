@@ -27,11 +27,16 @@ class ValkeyServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self._port}/0"
 
     def start(self) -> None:
         """Start, also after `kill`, with the data that is on disk; returns when it answers."""
+        assert not self.running
         options = {
             "port": str(self._port),
             "bind": "127.0.0.1",
@@ -73,7 +78,11 @@ class ValkeyServer:
             client.flushall()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
