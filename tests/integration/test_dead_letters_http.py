@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +23,6 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture
 async def store(tmp_path: Path) -> Store:
     return await ready_store(tmp_path)
-
-
-@pytest.fixture
-async def gate(redis_url: str, store: Store, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with gateway(redis_url, store, tmp_path, gateway_chunk_rows=10) as running:
-        yield running
-
-
-@pytest.fixture
-def hand(redis: Redis, store: Store) -> HandScorer:
-    return HandScorer(redis, store)
 
 
 async def died(gate: Gateway, hand: HandScorer, *counts: int, body: bytes | None = None) -> str:

@@ -1,30 +1,14 @@
 """Jobs that end before their last row, while a real scorer works on them."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from redis.asyncio import Redis
 
 from shared.clock import utc_now
 from shared.jobs import JobSpec
 from shared.records import end_job, read_record
-from shared.scripts import JobQueue
-from shared.store import Store
 from tests.scorers import Fleet, Jobs, ready_scorers
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, redis_url: str, store: Store) -> Iterator[Fleet]:
-    with Fleet(tmp_path, redis_url, store) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-async def jobs(queue: JobQueue, store: Store) -> Jobs:
-    return await Jobs.of(queue, store)
 
 
 async def reached(jobs: Jobs, spec: JobSpec, state: str) -> None:

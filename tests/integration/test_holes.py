@@ -1,15 +1,12 @@
 """The moments at which queue systems lose or repeat work, each hit exactly, with a real signal in a real process."""
 
 import signal
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from shared.records import read_record
-from shared.scripts import JobQueue
-from shared.store import Store
 from tests.faulty import Faults
 from tests.integration.test_scorer import reached, ready
 from tests.scorers import Fleet, Jobs, Keeper, ScorerProcess
@@ -21,21 +18,9 @@ LEASE = 4  # seconds: no scorer that lives, on a slow machine, loses one
 
 
 @pytest.fixture
-async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
-    client = Redis.from_url(valkey.url, decode_responses=True)
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, valkey: ValkeyServer, store: Store) -> Iterator[Fleet]:
-    with Fleet(tmp_path, valkey.url, store) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-async def jobs(queue: JobQueue, store: Store) -> Jobs:
-    return await Jobs.of(queue, store)
+def redis_url(valkey: ValkeyServer) -> str:
+    """A server of the test's own, to be killed."""
+    return valkey.url
 
 
 @pytest.fixture

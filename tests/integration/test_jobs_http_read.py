@@ -4,7 +4,6 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +25,6 @@ OLD = "0184d5a0-0000-7000-8000-000000000000"  # of the year 2022
 @pytest.fixture
 async def store(tmp_path: Path) -> Store:
     return await ready_store(tmp_path)
-
-
-@pytest.fixture
-async def gate(redis_url: str, store: Store, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with gateway(redis_url, store, tmp_path, gateway_chunk_rows=10) as running:
-        yield running
-
-
-@pytest.fixture
-def hand(redis: Redis, store: Store) -> HandScorer:
-    return HandScorer(redis, store)
 
 
 async def get(gate: Gateway, path: str, **headers: str) -> Any:

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from redis.asyncio import Redis
 
 from shared.chunks import decode_chunk
 from shared.jobs import JobSpec
@@ -24,17 +23,6 @@ from tests.valkey import ValkeyServer
 @pytest.fixture
 async def store(tmp_path: Path) -> Store:
     return await ready_store(tmp_path)
-
-
-@pytest.fixture
-async def gate(redis_url: str, store: Store, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with gateway(redis_url, store, tmp_path, gateway_chunk_rows=10) as running:
-        yield running
-
-
-@pytest.fixture
-def hand(redis: Redis, store: Store) -> HandScorer:
-    return HandScorer(redis, store)
 
 
 def in_every_format(rows: int) -> list[tuple[str, bytes]]:

@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +12,6 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 
 from shared.jobs import MIN_WINDOW, DeadLetter, JobSpec
-from shared.scripts import JobQueue
-from shared.store import Store
 from tests.faulty import EXIT_CODE, Faults
 from tests.integration.test_isolation import alive, children
 from tests.integration.test_scorer import reached, ready
@@ -27,21 +23,9 @@ POISON = 666.0
 
 
 @pytest.fixture
-async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
-    client = Redis.from_url(valkey.url, decode_responses=True)
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, valkey: ValkeyServer, store: Store) -> Iterator[Fleet]:
-    with Fleet(tmp_path, valkey.url, store) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-async def jobs(queue: JobQueue, store: Store) -> Jobs:
-    return await Jobs.of(queue, store)
+def redis_url(valkey: ValkeyServer) -> str:
+    """A server of the test's own, to be killed."""
+    return valkey.url
 
 
 def poisoned(jobs: Jobs, rows: int, *poison: int) -> NDArray[np.float64]:

@@ -1,7 +1,6 @@
 """From the row that an engine fails over to its prediction: a gateway, and real scorers whose engine is mended."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ FAULTS = Faults(raise_at=-1.0)  # the first feature is the place, and this one t
 @pytest.fixture
 async def store(tmp_path: Path) -> Store:
     return await ready_store(tmp_path)
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, redis_url: str, store: Store) -> Iterator[Fleet]:
-    with Fleet(tmp_path, redis_url, store) as fleet:
-        yield fleet
 
 
 def rows(count: int, poison: int) -> bytes:

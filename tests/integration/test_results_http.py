@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import uvicorn
-from redis.asyncio import Redis
 
 from shared.artifact import sha256
 from shared.chunks import decode_part
 from shared.records import read_record
 from shared.store import Store
-from tests.integration.by_hand import Gateway, HandScorer, a_csv, expected, gateway, problem, ready_store
+from tests.integration.by_hand import Gateway, HandScorer, a_csv, expected, problem, ready_store
 from tests.waiting import eventually
 
 CSV, PARQUET = {"Accept": "text/csv"}, {"Accept": "application/vnd.apache.parquet"}
@@ -29,17 +28,6 @@ CSV, PARQUET = {"Accept": "text/csv"}, {"Accept": "application/vnd.apache.parque
 @pytest.fixture
 async def store(tmp_path: Path) -> Store:
     return await ready_store(tmp_path)
-
-
-@pytest.fixture
-async def gate(redis_url: str, store: Store, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with gateway(redis_url, store, tmp_path, gateway_chunk_rows=10) as running:
-        yield running
-
-
-@pytest.fixture
-def hand(redis: Redis, store: Store) -> HandScorer:
-    return HandScorer(redis, store)
 
 
 async def finished(

@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +13,6 @@ from shared.jobs import JobSpec, JobStatus, Part
 from shared.keys import SCORERS_GROUP
 from shared.records import END, end_job, read_record, submit_job
 from shared.scripts import JobQueue
-from shared.store import Store
 from tests.scorers import Fleet, Jobs, ScorerProcess, ready_scorers
 from tests.valkey import ValkeyServer
 from tests.waiting import eventually
@@ -24,21 +21,9 @@ SLOW = 500  # rows/s: a chunk of 100 rows takes 0.2 s, so that faults land insid
 
 
 @pytest.fixture
-async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
-    client = Redis.from_url(valkey.url, decode_responses=True)
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, valkey: ValkeyServer, store: Store) -> Iterator[Fleet]:
-    with Fleet(tmp_path, valkey.url, store) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-async def jobs(queue: JobQueue, store: Store) -> Jobs:
-    return await Jobs.of(queue, store)
+def redis_url(valkey: ValkeyServer) -> str:
+    """A server of the test's own, to be killed."""
+    return valkey.url
 
 
 async def ready(redis: Redis, count: int = 1) -> None:

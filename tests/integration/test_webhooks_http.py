@@ -33,11 +33,6 @@ async def gate(redis_url: str, store: Store, tmp_path: Path) -> AsyncIterator[Ga
 
 
 @pytest.fixture
-def hand(redis: Redis, store: Store) -> HandScorer:
-    return HandScorer(redis, store)
-
-
-@pytest.fixture
 def messages(redis: Redis, keys: Keys) -> Messages:
     return Messages(redis, keys)
 
