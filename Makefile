@@ -12,10 +12,10 @@ INSTALL := @PYTHON="$(PYTHON)" sh requirements/install.sh
 LOCK := $(VENV) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 DERIVED_LOCKS := gateway scorer trainer monitor stack bench
 
-.PHONY: help up down dev train test coverage torture check bench lock clean stack-venv dev-venv bench-venv
+.PHONY: help up down dev train test test-docker coverage torture check bench lock clean stack-venv dev-venv bench-venv
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 up: stack-venv ## start everything in the foreground; Ctrl-C drains and ends it
 	@exec $(VENV) -m tasador up
@@ -34,6 +34,9 @@ test: dev-venv ## run the whole suite
 
 coverage: dev-venv ## as `test`, and measure coverage, of the started processes too (slower)
 	@$(VENV) -m pytest tests $(PARALLEL) --cov --cov-config=tests/processes.coveragerc --cov-report=term:skip-covered $(ARGS)
+
+test-docker: dev-venv ## run the tests that need a Docker engine: the compose file, and public Redis and Valkey images
+	@$(VENV) -m pytest tests -m docker $(ARGS)
 
 torture: dev-venv ## kill, pause and flush while 100,000 rows are scored, with three seeds (8 minutes)
 	@$(VENV) -m pytest tests/chaos -m torture --no-cov -v $(ARGS)
