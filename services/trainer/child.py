@@ -58,7 +58,8 @@ def main() -> int:
         output.write(line.model_dump_json() + "\n")
 
     job = TrainingJob.model_validate(json.load(sys.stdin))
-    configure_logging("trainer", TrainerSettings.load())
+    settings = TrainerSettings.load()
+    configure_logging("trainer", settings)
     try:
         from services.trainer.training import train  # noqa: PLC0415 - seconds of imports, inside the try
 
@@ -70,6 +71,7 @@ def main() -> int:
             job.mlflow_uri,
             lambda stage, done, total: say(TrainingLine(stage=stage, done=done, total=total)),
             taken=job.taken,
+            revision=settings.trainer_revision,
         )
     except ValueError as refused:  # what is wrong with the data or the parameters, in words for their owner
         say(TrainingLine(error=str(refused)))

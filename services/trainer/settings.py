@@ -15,3 +15,8 @@ class TrainerSettings(CommonSettings):
     trainer_converge_seconds: PositiveFloat = Field(
         15.0, description="How long an operation waits for replicas to serve the new epoch before it ends."
     )
+    trainer_revision: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._:/+@-]{0,128}$",
+        description="Revision of the code that versions are noted with; default the commit that params.yaml is at.",
+    )

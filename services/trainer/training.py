@@ -60,6 +60,7 @@ def train(
     progress: Progress,
     *,
     taken: Collection[str] = (),
+    revision: str = "",
 ) -> Trained:
     """Load, split, cross-validate, select, export, prove, register, and write the artifact.
 
@@ -67,6 +68,7 @@ def train(
         base_dir: where a relative `data.source` starts.
         out_dir: gets the artifact's files; created when missing.
         taken: versions that the store has already; the new one is none of them, even if MLflow has forgotten them.
+        revision: of the code, as whoever built it says; without one, git is asked.
         progress: hears of load, cross-validation, export, parity, register and write, as they begin.
 
     Raises:
@@ -83,7 +85,7 @@ def train(
     progress("parity", 0, 0)
     parity = check_parity(pipeline, exported, contest.dataset.frame, seed=PARITY_SEED)
     progress("register", 0, 0)
-    commit = git_commit(base_dir)
+    commit = revision or git_commit(base_dir)
     registered = register_run(mlflow_uri, _record(params, contest, commit, taken))
     progress("write", 0, 0)
     manifest = seal(out_dir, _manifest_fields(params, contest, registered, parity, commit))

@@ -60,7 +60,7 @@ async def test_a_model_is_trained_promoted_and_scores_a_job(
         "params_path": tmp_path / "params.yaml",
     }
     with (
-        ServiceProcess("trainer", tmp_path, **common),
+        ServiceProcess("trainer", tmp_path, **common, trainer_revision="v1.2-3-gabcdef"),
         ServiceProcess("scorer", tmp_path, **common),
         ServiceProcess("gateway", tmp_path, **common, gateway_port=0, gateway_chunk_rows=500),
     ):
@@ -73,6 +73,8 @@ async def test_a_model_is_trained_promoted_and_scores_a_job(
     record = JobRecord.model_validate_json(await store.get(f"jobs/{job['id']}/manifest.json"))
     assert sum(part.rows for part in record.parts) == ROWS
     assert [entry.version for entry in await artifact.read_history(store, "goods")] == ["1"]
+    manifest, _ = await artifact.fetch_manifest(store, "goods", "1")
+    assert manifest.git_commit == "v1.2-3-gabcdef"  # as an image is told that has no git
 
 
 @pytest.mark.slow
