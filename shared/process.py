@@ -9,6 +9,7 @@ from importlib.abc import MetaPathFinder
 
 BACKLOG = 2048  # connections waiting to be accepted
 _PR_SET_PDEATHSIG = 1
+_ANY = ("0.0.0.0", "::")
 
 
 class AddressInUse(OSError):
@@ -44,9 +45,20 @@ def listen(host: str, port: int, variable: str) -> socket.socket:
 
 
 def address_of(bound: socket.socket) -> str:
-    """Return the base URL of a bound socket."""
+    """Return the base URL of a bound socket, as others can use it: this machine's for one bound to all addresses."""
     host, port = bound.getsockname()[:2]
+    if host in _ANY:
+        host = _own_address()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _own_address() -> str:
+    """Return what this machine, or container, is known as on its network; the name where it has no address."""
+    name = socket.gethostname()
+    try:
+        return socket.gethostbyname(name)
+    except OSError:
+        return name
 
 
 def stop_event() -> asyncio.Event:
