@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import uvicorn
-from prometheus_client import CollectorRegistry, ProcessCollector
 from redis.exceptions import RedisError
 
 from services.trainer.alias import MlflowRegistry
 from services.trainer.commands import CommandFailed, Lane
+from services.trainer.metrics import Metrics
 from services.trainer.promote import Promoter
 from services.trainer.routes import create_app
 from services.trainer.settings import TrainerSettings
@@ -44,10 +44,13 @@ async def build(settings: TrainerSettings) -> AsyncIterator[Trainer]:
     redis = connect(settings)
     store = Store.open(settings.store_url)
     deadline = timedelta(seconds=load_params(settings.params_path).promotion.deadline)
-    promoter = Promoter(settings, store, redis, MlflowRegistry(settings.mlflow_uri), deadline)
+    metrics = Metrics()
+    registry = MlflowRegistry(settings.mlflow_uri)
+    promoter = Promoter(settings, store, redis, registry, deadline, counted=metrics.count_promotion)
     try:
         async with Replica("trainer", settings, redis) as replica:
-            yield Trainer(settings, store, redis, promoter, replica)
+            metrics.show(replica)
+            yield Trainer(settings, store, redis, promoter, replica, metrics)
     finally:
         await redis.aclose()
 
@@ -84,9 +87,7 @@ async def serve(settings: TrainerSettings) -> int:
     with listen(settings.trainer_host, settings.trainer_port, "TASADOR_TRAINER_PORT") as bound:
         async with build(settings) as trainer:
             trainer.replica.address = address_of(bound)
-            metrics = CollectorRegistry()
-            ProcessCollector(registry=metrics)
-            app = create_app(trainer.replica, metrics)
+            app = create_app(trainer.replica, trainer.metrics.registry)
             server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", access_log=False))
             stop = stop_event()
             async with asyncio.TaskGroup() as tasks:

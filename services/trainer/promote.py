@@ -9,8 +9,8 @@ Whatever dies in between: before the decision the promotion is aborted at the tr
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import uuid4
@@ -25,7 +25,7 @@ from shared.clock import utc_now
 from shared.engine import load_model
 from shared.events import BROADCAST_LENGTH, ModelPromoted, ModelStaged
 from shared.follower import Receipt
-from shared.lease import Lease
+from shared.lease import Lease, LeaseTaken
 from shared.replica import SERVING, live_replicas
 from shared.settings import CommonSettings
 from shared.store import Store
@@ -69,10 +69,21 @@ class Registry(Protocol):
 
 
 class Promoter:
-    """The only writer of `champion.json`, the history and the desired version."""
+    """The only writer of `champion.json`, the history and the desired version.
+
+    Args:
+        counted: is told of every outcome: promoted, rolled_back, or refused (nothing changed).
+    """
 
     def __init__(
-        self, settings: CommonSettings, store: Store, redis: Redis, registry: Registry, deadline: timedelta
+        self,
+        settings: CommonSettings,
+        store: Store,
+        redis: Redis,
+        registry: Registry,
+        deadline: timedelta,
+        *,
+        counted: Callable[[str], None],
     ) -> None:
         self._name = settings.model_name
         self._store = store
@@ -80,6 +91,7 @@ class Promoter:
         self._redis = redis
         self._registry = registry
         self._deadline = deadline
+        self._counted = counted
         self._patience = deadline + GRACE
         self._keys = keys.Keys(settings.tenant)
         self._mirroring: asyncio.Task[None] | None = None
@@ -97,13 +109,23 @@ class Promoter:
             PromotionRefused: it is unknown or invalid, a replica refused it, or not all answered in time.
             LeaseTaken: another promotion did not end.
         """
-        return await self._change("promoted", version, reason, progress, operation)
+        with self._counting_refusals():
+            return await self._change("promoted", version, reason, progress, operation)
 
     async def rollback(
         self, version: str | None, reason: str, progress: Progress, *, operation: str | None = None
     ) -> Champion:
         """Promote the version that served before the present one, or `version`. Raises as `promote`."""
-        return await self._change("rolled_back", version, reason, progress, operation)
+        with self._counting_refusals():
+            return await self._change("rolled_back", version, reason, progress, operation)
+
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except (PromotionRefused, LeaseTaken):
+            self._counted("refused")
+            raise
 
     async def _change(
         self, action: Action, version: str | None, reason: str, progress: Progress, operation: str | None
@@ -259,6 +281,8 @@ class Promoter:
             await self.ledger.close(record)
         except OSError as error:  # the next promotion does it first
             log.warning("promoted, but the history could not be written", error=str(error))
+        else:
+            self._counted(record.action)
         self._mirroring = asyncio.create_task(self._mirror(record.version, self._mirroring))
         log.info(record.action, version=record.version, epoch=record.epoch, reason=record.reason)
 

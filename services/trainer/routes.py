@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
+from services.trainer.metrics import takes_commands
 from shared.replica import Replica
 
 
@@ -19,8 +20,8 @@ def create_app(replica: Replica, metrics: CollectorRegistry) -> Starlette:
         return JSONResponse({"status": "alive"})
 
     async def ready(_: Request) -> JSONResponse:
-        """Ready means that it takes commands; a training in progress does not change that."""
-        serving = replica.redis_up and replica.state in ("ready", "training")
+        """Ready means that it takes commands."""
+        serving = takes_commands(replica)
         body = {"status": "ready" if serving else "not ready"} | _said(replica)
         return JSONResponse(body, 200 if serving else 503)
 

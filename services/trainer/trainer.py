@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from services.trainer.child import TrainingJob, TrainingLine
 from services.trainer.commands import PAUSE, CommandFailed, Report
+from services.trainer.metrics import Metrics
 from services.trainer.promote import Promoter, PromotionRefused, wait_converged
 from services.trainer.settings import TrainerSettings
 from shared import artifact
@@ -43,6 +44,7 @@ class Trainer:
     redis: Redis
     promoter: Promoter
     replica: Replica
+    metrics: Metrics
 
     async def bootstrap(self) -> None:
         """Make sure that there is a champion: the newest version of the store, or else one trained now.
@@ -94,11 +96,13 @@ class Trainer:
         done = await self.promoter.ledger.outcome(operation)
         if done is not None:
             return {"promoted": True, **await self._converged(done)}
-        version, policy = await self._new_version(report)
+        with self.metrics.counting_training():
+            version, policy = await self._new_version(report)
         with _refusals(f"version {version} was trained but not promoted: "):
             held_back = await self._held_back(version, policy)
             if held_back:
                 log.warning("not promoted", version=version, why=held_back)
+                self.metrics.count_promotion("held_back")
                 return {"version": version, "promoted": False, "why": held_back}
             champion = await self._promote_trained(version, reason, report, operation)
         return {"promoted": True, **await self._converged(champion)}

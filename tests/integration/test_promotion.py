@@ -49,12 +49,15 @@ class Place:
         self.store = Store.open(self.settings.store_url)
         self.redis = self.client()
         self.registry = FakeRegistry()
+        self.outcomes: list[str] = []
+        """What promoters counted."""
 
     def client(self) -> Redis:
         return Redis.from_url(self.settings.redis_url.get_secret_value(), decode_responses=True)
 
     def promoter(self, deadline: float = 10.0) -> Promoter:
-        return Promoter(self.settings, self.store, self.redis, self.registry, timedelta(seconds=deadline))
+        patience = timedelta(seconds=deadline)
+        return Promoter(self.settings, self.store, self.redis, self.registry, patience, counted=self.outcomes.append)
 
     @asynccontextmanager
     async def replica(
@@ -142,6 +145,7 @@ async def test_one_replica_that_refuses_stops_it_for_all(place: Place, tmp_path:
         assert version_of(one) == "1"
         assert version_of(two) != "2"
     assert await place.actions() == ["aborted"]
+    assert place.outcomes == ["refused"]
 
 
 async def test_a_replica_that_does_not_answer_in_time_stops_it(place: Place) -> None:
@@ -180,12 +184,14 @@ async def test_rolling_back_twice_goes_back_two_versions(place: Place) -> None:
     champion = await promoter.rollback(None, "worse", quiet)
     assert (champion.version, champion.epoch) == ("2", 6)
     assert await place.actions() == ["promoted"] * 3 + ["rolled_back"] * 2
+    assert place.outcomes == await place.actions()
 
 
 async def test_there_is_nothing_to_roll_back_to_at_first(place: Place) -> None:
     await a_champion(place.store)
     with pytest.raises(PromotionRefused, match="no earlier version"):
         await place.promoter().rollback(None, "worse", quiet)
+    assert place.outcomes == ["refused"]
 
 
 async def test_a_trainer_that_died_before_the_decision_is_aborted_by_the_next(place: Place) -> None:
@@ -216,6 +222,7 @@ async def test_a_trainer_that_died_after_the_decision_is_finished_by_the_next(pl
         await serving("2", one)
         await place.promoter().recover()
     assert await place.actions() == ["promoted"]
+    assert place.outcomes == ["promoted"], "what is finished twice is counted twice"
 
 
 async def test_a_trainer_that_lost_its_lease_writes_nothing(place: Place) -> None:

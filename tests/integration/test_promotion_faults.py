@@ -53,7 +53,8 @@ def full_disk(place: Place, refused: str) -> FullDisk:
 
 
 def with_store(place: Place, store: Store) -> Promoter:
-    return Promoter(place.settings, store, place.redis, place.registry, timedelta(seconds=10))
+    patience = timedelta(seconds=10)
+    return Promoter(place.settings, store, place.redis, place.registry, patience, counted=place.outcomes.append)
 
 
 async def record_of(place: Place) -> PromotionRecord:
@@ -242,7 +243,8 @@ class SlowRegistry:
 
 async def test_a_slow_registry_does_not_end_with_an_older_alias(place: Place) -> None:
     registry = SlowRegistry()
-    promoter = Promoter(place.settings, place.store, place.redis, registry, timedelta(seconds=10))
+    patience = timedelta(seconds=10)
+    promoter = Promoter(place.settings, place.store, place.redis, registry, patience, counted=place.outcomes.append)
     await promoter.promote("2", "better", quiet)
     first = promoter._mirroring
     assert first is not None

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from services.trainer.child import TrainingJob, TrainingLine
@@ -70,6 +72,13 @@ class Trainers:
         found = await live_replicas(self.redis, self.keys, ["trainer"])
         assert len(found) == 1
         return found[0]
+
+    async def counted(self, what: str) -> dict[str, float]:
+        """Return what the trainer's metrics say, by outcome."""
+        async with httpx.AsyncClient(base_url=(await self.replica()).address, follow_redirects=True) as client:
+            exposition = (await client.get("/metrics")).text
+        samples = [s for f in text_string_to_metric_families(exposition) for s in f.samples]
+        return {s.labels["outcome"]: s.value for s in samples if s.name == f"tasador_trainer_{what}_total"}
 
     async def champion(self) -> artifact.Champion:
         found = await artifact.read_champion(self.store, "goods")
@@ -137,6 +146,8 @@ async def test_it_trains_the_first_champion_and_obeys_commands(trainers: Trainer
         failed = await (await trainers.ask(RetrainRequested(operation_id="d", reason="")))()
         assert failed.state == "failed"
         assert "prise" in failed.detail
+        assert await trainers.counted("trainings") == {"trained": 2, "failed": 1}
+        assert await trainers.counted("promotions") == {"promoted": 2, "rolled_back": 1, "held_back": 1, "refused": 0}
         assert process.stop() == 0
     history = await artifact.read_history(trainers.store, "goods")
     assert [entry.action for entry in history] == ["promoted", "promoted", "rolled_back"]
