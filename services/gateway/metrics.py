@@ -12,6 +12,7 @@ from services.gateway.tally import Durations, Tally
 from services.gateway.telemetry import PredictionLogger
 from services.gateway.watch import Watch
 from shared import latency
+from shared.metrics import model_metrics
 
 PREFIX = "tasador_gateway"
 
@@ -63,7 +64,7 @@ class GatewayCollector(Collector):
         yield from self._requests()
         yield from self._predictions()
         yield from self._telemetry()
-        yield from self._model()
+        yield from model_metrics(PREFIX, self._follower.current)
         yield from self._surroundings()
 
     def _requests(self) -> Iterator[Metric]:
@@ -104,17 +105,6 @@ class GatewayCollector(Collector):
             yield CounterMetricFamily(f"{PREFIX}_telemetry_{name}_rows", help_text, value)
         yield GaugeMetricFamily(f"{PREFIX}_telemetry_waiting_rows", "Predictions not sent yet.", self._logger.waiting)
 
-    def _model(self) -> Iterator[Metric]:
-        info = GaugeMetricFamily(
-            f"{PREFIX}_model_info", "The version in service.", labels=["model", "version", "engine", "candidate"]
-        )
-        epoch = GaugeMetricFamily(f"{PREFIX}_model_epoch", "Grows with every promotion and rollback.")
-        if serving := self._follower.current:
-            manifest = serving.model.manifest
-            info.add_metric([manifest.name, manifest.version, serving.model.engine.name, manifest.candidate], 1)
-            epoch.add_metric([], serving.epoch)
-        yield from (info, epoch)
-
     def _surroundings(self) -> Iterator[Metric]:
         seen = self._watch.seen
         yield GaugeMetricFamily(f"{PREFIX}_ready", "1 if requests should be sent here.", self._watch.ready)
@@ -122,6 +112,10 @@ class GatewayCollector(Collector):
         if seen.redis_up:
             yield GaugeMetricFamily(f"{PREFIX}_scorers", "Live scorers.", seen.scorers)
             yield GaugeMetricFamily(f"{PREFIX}_backlog_rows", "Rows of jobs not finished yet.", seen.backlog_rows)
+            if seen.desired_epoch is not None:
+                yield GaugeMetricFamily(
+                    f"{PREFIX}_desired_epoch", "Epoch that every replica should serve.", seen.desired_epoch
+                )
 
 
 def _buckets(durations: Durations) -> tuple[list[tuple[str, float]], float]:

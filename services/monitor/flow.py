@@ -35,6 +35,15 @@ class Flow:
     """By kind of event, then by group."""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Of the server, in bytes."""
+
+    used: int
+    limit: int | None
+    """maxmemory; None where it is not set."""
+
+
 class Streams:
     """The monitor's view of the streams it reads.
 
@@ -69,6 +78,10 @@ class Streams:
             stream_entries=dict(zip(self._groups, map(int, lengths), strict=True)),
             lag={kind: await self._lags(kind, groups, now) for kind, groups in self._groups.items()},
         )
+
+    async def memory(self) -> Memory:
+        found: Any = await self._redis.info("memory")
+        return Memory(int(found["used_memory"]), int(found.get("maxmemory", 0)) or None)
 
     async def _lags(self, kind: str, groups: Sequence[str], now: float) -> dict[str, Lag]:
         stream = self._keys.stream(kind)

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from services.monitor.drift import ColumnDrift, DriftReport
+from services.monitor.flow import Memory
 from services.monitor.fold import MODES
 from services.monitor.monitor import Stats
 from services.monitor.stats import Figures, latency_counts
@@ -21,6 +22,8 @@ from shared import latency
 from shared.profile import PREDICTION, Summary
 
 PREFIX = "tasador_monitor"
+OUTCOMES = ("delivered", "retried", "failed", "disabled", "lost")
+"""Of attempts to deliver a webhook."""
 _BUCKETS = range(7, len(latency.EDGES), 16)  # every second octave from 1.8 µs: 14 buckets
 
 
@@ -34,6 +37,7 @@ class Snapshot:
     drift: DriftReport | None = None
     totals: Summary | None = None
     """Counters of all versions since ever."""
+    memory: Memory | None = None
 
 
 class Metrics:
@@ -41,6 +45,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.events = Counter(
             f"{PREFIX}_events",
             "Events handled by this process: applied, duplicate, invalid, lost (taken over by another), failed or "
@@ -61,6 +66,8 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        for outcome in OUTCOMES:  # from the start: the first increase of a new one is seen by nobody
+            self.webhooks.labels(outcome)
         self.webhooks_waiting = Gauge(
             f"{PREFIX}_webhooks_waiting",
             "Webhooks neither received nor given up, when this process last looked.",
@@ -95,6 +102,8 @@ class _Snapshots(Collector):
         yield _gauge("consuming", "1 if every consumer reads its stream.", [((), float(found.consuming))])
         if found.stats is not None:
             yield from _of_stats(found.stats)
+        if found.memory is not None:
+            yield from _of_memory(found.memory)
         if found.totals is not None:
             yield _histogram(found.totals)
         if found.drift is not None:
@@ -185,6 +194,11 @@ def _of_flow(stats: Stats) -> Iterator[Metric]:
         "lag_entries", "Entries not acknowledged by a group.", [(names, lag.entries) for names, lag in lags], labels
     )
     yield _gauge("lag_seconds", "Age of the oldest of them.", [(names, lag.seconds) for names, lag in lags], labels)
+
+
+def _of_memory(memory: Memory) -> Iterator[Metric]:
+    yield _gauge("redis_memory_used_bytes", "Memory that Redis uses.", [((), memory.used)])
+    yield _gauge("redis_memory_max_bytes", "Its maxmemory; absent where that is not set.", [((), memory.limit)])
 
 
 def _histogram(totals: Summary) -> Metric:

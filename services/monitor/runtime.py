@@ -75,8 +75,10 @@ class Runtime:
         """Return everything that Prometheus is told; what cannot be read now is left out."""
         found = Snapshot(redis_up=False, consuming=self.consumers.consuming)
         try:
-            stats, totals = await self.monitor.stats(), await self.monitor.totals()
-            found = Snapshot(redis_up=True, consuming=self.consumers.consuming, stats=stats, totals=totals)
+            stats, totals, memory = await self.monitor.stats(), await self.monitor.totals(), await self.streams.memory()
+            found = Snapshot(
+                redis_up=True, consuming=self.consumers.consuming, stats=stats, totals=totals, memory=memory
+            )
             return Snapshot(**{**vars(found), "drift": await self.monitor.drift()})
         except NoModel:
             return found

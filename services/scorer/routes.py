@@ -15,16 +15,13 @@ from shared.replica import Replica
 def create_app(broker: RedisBroker, replica: Replica, watchdog: Watchdog, registry: CollectorRegistry) -> Any:
     """Return the ASGI application. Its lifespan is not used: the watchdog starts the broker, and starts it again."""
 
-    def serving() -> bool:
-        return replica.state == "ready" and watchdog.consuming
-
     def said() -> dict[str, Any]:
         return {"state": replica.state, "detail": replica.detail, "error": replica.error}
 
     @get
     async def health(_: Any) -> AsgiResponse:
         """Always 200, as in the other services."""
-        status = "healthy" if serving() else "degraded"
+        status = "healthy" if watchdog.ready else "degraded"
         return _answer(True, {"status": status, "model_version": replica.version} | said())
 
     @get
@@ -33,8 +30,7 @@ def create_app(broker: RedisBroker, replica: Replica, watchdog: Watchdog, regist
 
     @get
     async def ready(_: Any) -> AsgiResponse:
-        """Ready means that it reads chunks and has a model."""
-        return _answer(serving(), {"status": "ready" if serving() else "not ready"} | said())
+        return _answer(watchdog.ready, {"status": "ready" if watchdog.ready else "not ready"} | said())
 
     return AsgiFastStream(
         broker,

@@ -135,6 +135,7 @@ def build(settings: ScorerSettings, address: str) -> Scorer:
         metrics=metrics,
         lease=settings.lease,
     )
+    metrics.show(replica, follower, lambda: watchdog.ready)
     restorer = Restorer(queue, upkeep, store, fleet=fleet, metrics=metrics, tenant=settings.tenant)
     mender = Mender(queue, upkeep, store, fleet=fleet, metrics=metrics)
     janitor = Janitor(

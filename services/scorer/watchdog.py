@@ -63,6 +63,11 @@ class Watchdog:
     def alive(self) -> bool:
         return time.monotonic() - self._ticked_at < STALE_SECONDS
 
+    @property
+    def ready(self) -> bool:
+        """Whether it reads chunks and has a model."""
+        return self._replica.state == "ready" and self.consuming
+
     async def run(self) -> None:
         """Watch for ever."""
         for _ in until_cancelled():

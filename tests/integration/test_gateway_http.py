@@ -18,8 +18,8 @@ from shared.replica import Replica
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact
 from tests.integration.gateway import MODEL, a_gateway, a_scorer, desire, some_settings
+from tests.redis_server import RedisServer
 from tests.unit.gateway.fakes import Follower
-from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
 ROW = {"place": "west", "length": 9.7, "weight": 0.95, "grade": "a", "count": 9}
@@ -371,6 +371,7 @@ async def test_metrics_come_in_two_forms(redis_url: str, store: Store) -> None:
         'tasador_gateway_predict_duration_seconds_count{mode="single"} 1.0',
         'tasador_gateway_model_info{candidate="random_forest",engine="onnxruntime",model="model",version="1"} 1.0',
         "tasador_gateway_telemetry_answered_rows_total 2.0",
+        "tasador_gateway_model_epoch 1.0",
     ):
         assert line in text
     assert summary["total_predictions"] == 2
@@ -378,15 +379,17 @@ async def test_metrics_come_in_two_forms(redis_url: str, store: Store) -> None:
     assert summary["std_prediction"] == 0
 
 
-async def test_losing_redis_while_waiting_does_not_take_the_acceptance_back(valkey: ValkeyServer, store: Store) -> None:
-    async with a_gateway(valkey.url, store) as gateway:
+async def test_losing_redis_while_waiting_does_not_take_the_acceptance_back(
+    redis_server: RedisServer, store: Store
+) -> None:
+    async with a_gateway(redis_server.url, store) as gateway:
         waiting = asyncio.create_task(gateway.client.post("/admin/retrain?wait=60"))
 
         async def accepted() -> bool:
-            async with Redis.from_url(valkey.url) as redis:
+            async with Redis.from_url(redis_server.url) as redis:
                 return await redis.exists(Keys().stream(RetrainRequested.stream)) == 1
 
         await eventually(accepted)
-        valkey.kill()
+        redis_server.kill()
         answer = await waiting
     assert (answer.status_code, "Location" in answer.headers) == (202, True)

@@ -457,6 +457,9 @@ async def _check_metrics(client: httpx.AsyncClient) -> None:
     ]
     assert buckets == sorted(buckets)
     assert buckets[-1] == 2000
+    (used,) = families["tasador_monitor_redis_memory_used_bytes"].samples
+    (most,) = families["tasador_monitor_redis_memory_max_bytes"].samples
+    assert 0 < used.value < most.value == 256 * 2**20
     assert {"tasador_monitor_lag_seconds", "tasador_monitor_backlog_rows", "tasador_monitor_dead_letters"} <= set(
         families
     )

@@ -394,7 +394,8 @@ async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
     async with httpx.AsyncClient(base_url=replica.address) as client:
         answers = [await client.get(path) for path in ("/health/live", "/health/ready", "/metrics")]
         assert [answer.status_code for answer in answers] == [200, 200, 200]
-        assert "tasador_scorer_in_flight 0.0" in answers[2].text
+        for line in ("tasador_scorer_in_flight 0.0", "tasador_scorer_ready 1.0", "tasador_scorer_redis_up 1.0"):
+            assert f"\n{line}\n" in answers[2].text
         assert (await client.get("/health")).json()["status"] == "healthy"
         valkey.kill()
 
@@ -405,3 +406,4 @@ async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
         assert (await client.get("/health/live")).status_code == 200
         degraded = await client.get("/health")
         assert (degraded.status_code, degraded.json()["status"]) == (200, "degraded")
+        assert "\ntasador_scorer_ready 0.0\n" in (await client.get("/metrics")).text

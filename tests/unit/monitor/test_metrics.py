@@ -2,6 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.monitor.flow import Memory
 from services.monitor.metrics import Metrics, Snapshot
 
 
@@ -26,3 +27,19 @@ def test_the_histogram_counts_every_prediction_once_and_its_buckets_grow() -> No
     assert buckets == sorted(buckets)
     assert buckets[-1] == 6
     assert next(s.value for s in single if s.name.endswith("_sum")) == 4.0
+
+
+def test_memory_without_a_limit_has_none_to_divide_by() -> None:
+    bounded, unbounded = (
+        Metrics().expose(Snapshot(redis_up=True, consuming=True, memory=memory), "text/plain")[0].decode()
+        for memory in (Memory(10, 40), Memory(10, None))
+    )
+    assert "\ntasador_monitor_redis_memory_used_bytes 10.0\n" in unbounded
+    assert "\ntasador_monitor_redis_memory_max_bytes 40.0\n" in bounded
+    assert "\ntasador_monitor_redis_memory_max_bytes " not in unbounded
+
+
+def test_a_webhook_that_is_given_up_is_seen_the_first_time() -> None:
+    """A counter that appears with its first increase has none that `increase` could see."""
+    for outcome in ("failed", "disabled"):
+        assert Metrics().registry.get_sample_value("tasador_monitor_webhooks_total", {"outcome": outcome}) == 0

@@ -1,9 +1,16 @@
 import time
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from services.scorer.metrics import Metrics
+from shared.follower import ModelFollower, Serving
+from shared.replica import Replica
+from shared.settings import CommonSettings
+from shared.store import Store
+from tests.unit.gateway.fakes import a_model
 
 
 def test_a_scorer_tells_what_it_holds_and_how_fast_it_was() -> None:
@@ -39,3 +46,29 @@ def test_rows_are_counted_by_how_they_ended() -> None:
     assert registry.get_sample_value("tasador_scorer_rows_total", {"outcome": "value"}) == 990
     assert registry.get_sample_value("tasador_scorer_rows_total", {"outcome": "error"}) == 10
     assert registry.get_sample_value("tasador_scorer_event_rows_dropped_total") == 5
+
+
+@pytest.mark.parametrize("outcome", ["failed", "given_up", "error"])
+def test_a_chunk_that_ended_badly_is_seen_the_first_time(outcome: str) -> None:
+    """A counter that appears with its first increase has none that `increase` could see."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    assert registry.get_sample_value("tasador_scorer_chunks_total", {"outcome": outcome}) == 0
+
+
+def test_a_scorer_tells_how_it_is_and_which_version_it_serves(tmp_path: Path) -> None:
+    settings, redis = CommonSettings(state_dir=tmp_path), Redis()  # nothing connects
+    replica = Replica("scorer", settings, redis)
+    follower = ModelFollower(settings, redis, Store.open(tmp_path.as_uri()), replica)
+    registry, ready = CollectorRegistry(), False
+    Metrics(registry).show(replica, follower, lambda: ready)
+    read = registry.get_sample_value
+    assert (read("tasador_scorer_ready"), read("tasador_scorer_redis_up")) == (0, 0)
+    assert read("tasador_scorer_model_epoch") is None
+
+    ready = replica.redis_up = True
+    follower.current = Serving(a_model("3"), 7)
+    assert (read("tasador_scorer_ready"), read("tasador_scorer_redis_up")) == (1, 1)
+    assert read("tasador_scorer_model_epoch") == 7
+    labels = {"model": "model", "version": "3", "engine": "sum", "candidate": "ridge"}
+    assert read("tasador_scorer_model_info", labels) == 1
