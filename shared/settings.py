@@ -1,7 +1,8 @@
 """Where and how Tasador runs: environment > tasador.toml > the running stack > defaults.
 
 What changes the model or how it is judged is in params.yaml instead. Each service adds its own fields, named after it
-(`gateway_port`), in its `settings.py`; the variable of a field is its name in capitals after `TASADOR_`.
+(`gateway_port`), in its `settings.py`; the variable of a field is its name in capitals after `TASADOR_`, and with
+`_FILE` after it the path of a file that holds the value.
 """
 
 import json
@@ -23,21 +24,27 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from shared.redis_url import check_redis_url, with_password
+from shared.variables import (
+    PREFIX,
+    ROOT,
+    SettingsInvalid,
+    can_be_file,
+    named_file,
+    read_variable,
+    resolved,
+    variable,
+    variables,
+)
 from shared.webhooks.addresses import Guard
 from shared.webhooks.signing import key_of
 
-PREFIX = "TASADOR_"
+__all__ = ["PREFIX", "ROOT", "SERVICES", "CommonSettings", "RunningStack", "SettingsInvalid", "config_file"]
+
 SERVICES = ("gateway", "scorer", "trainer", "monitor")
 _LAUNCHER = ("scorers", "valkey", "mlflow", "client")
 """What settings of the local stack begin with: `tasador/settings.py` reads them, services pass over them."""
-ROOT = Path(__file__).resolve().parent.parent
-"""The repository: what relative paths in settings are relative to."""
-
 _STACK_FIELDS = ("redis_url", "store_url", "mlflow_uri", "model_name")
-
-
-class SettingsInvalid(ValueError):
-    """A setting is unknown or does not fit; the message says which, and where it came from."""
 
 
 class RunningStack(PydanticBaseSettingsSource):
@@ -47,12 +54,24 @@ class RunningStack(PydanticBaseSettingsSource):
         raise NotImplementedError  # the base class wants it; __call__ answers for all fields at once
 
     def __call__(self) -> dict[str, Any]:
-        state = _path(self.current_state.get("state_dir") or ROOT / ".tasador")
+        state = resolved(self.current_state.get("state_dir") or ROOT / ".tasador")
         try:
             stack = json.loads((state / "stack.json").read_text())
         except (OSError, ValueError):
             return {}
         return {name: stack[name] for name in _STACK_FIELDS if stack.get(name)}
+
+
+class _Files(PydanticBaseSettingsSource):
+    """Settings whose variables name a file. It can hold whatever the variable can."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # as above
+
+    def __call__(self) -> dict[str, Any]:
+        cls = self.settings_cls
+        named = [name for name in cls.model_fields if can_be_file(name, cls) and named_file(variable(name))]
+        return {name: value for name in named if (value := read_variable(variable(name)))}
 
 
 def _words(value: Any) -> Any:
@@ -70,6 +89,12 @@ def _allowed(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    check_redis_url(value.get_secret_value())
+    return value
+
+
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 WebhookSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_secret)], ...], NoDecode, BeforeValidator(_words)]
 AllowedNetworks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_allowed)]
 
@@ -84,7 +109,10 @@ class CommonSettings(BaseSettings):
     state_dir: Path = Field(
         ROOT / ".tasador", description="Everything the local stack keeps; deleting it is a clean start."
     )
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis 7 or Valkey 8.")
+    redis_url: RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis 7 or Valkey 8.")
+    redis_password: SecretStr = Field(
+        SecretStr(""), description="Password of Redis, as it is; used when there is none in redis_url."
+    )
     store_url: str = Field(
         "", description="Artifacts, jobs, prediction log: file:///… or s3://…; default <state_dir>/store."
     )
@@ -132,32 +160,35 @@ class CommonSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = _OwnFields(settings_cls, toml_file=config_file())
-        return init_settings, env_settings, file, RunningStack(settings_cls)
+        return init_settings, env_settings, _Files(settings_cls), file, RunningStack(settings_cls)
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Read the settings, with the derived defaults filled in.
 
         Raises:
-            SettingsInvalid: naming the variable or key, and what is wrong with it.
+            SettingsInvalid: naming the variable or key, its file if it has one, and what is wrong with it.
         """
         _refuse_unknown_variables(cls)
         try:
             settings = cls(**overrides)
             return settings.model_copy(update=settings._derived())
         except ValidationError as invalid:
-            lines = [f"{_variable(e['loc'])}: {e['msg']}" for e in invalid.errors(include_input=False)]
+            lines = [f"{_named(e['loc'])}: {e['msg']}" for e in invalid.errors(include_input=False)]
             raise SettingsInvalid("\n".join(lines)) from None  # the original would print values, secrets included
 
     def _derived(self) -> dict[str, Any]:
-        state = _path(self.state_dir)
-        params = _path(self.params_path)
+        state = resolved(self.state_dir)
+        params = resolved(self.params_path)
+        password = self.redis_password.get_secret_value()
+        address = with_password(self.redis_url.get_secret_value(), password)
         return {
             "state_dir": state,
             "params_path": params,
             "store_url": self.store_url or (state / "store").as_uri(),
             "mlflow_uri": self.mlflow_uri or f"sqlite:///{state / 'mlflow' / 'mlflow.db'}",
             "model_name": self.model_name or _model_name(params),
+            **({"redis_url": SecretStr(address)} if password else {}),  # what is derived counts as asked for
         }
 
 
@@ -170,11 +201,7 @@ class _OwnFields(TomlConfigSettingsSource):
 
 def config_file() -> Path:
     """Return the configuration file: TASADOR_CONFIG, or tasador.toml in the repository; it need not exist."""
-    return _path(os.environ.get(f"{PREFIX}CONFIG") or ROOT / "tasador.toml")
-
-
-def _path(path: str | Path) -> Path:
-    return (ROOT / Path(path).expanduser()).resolve()
+    return resolved(os.environ.get(f"{PREFIX}CONFIG") or ROOT / "tasador.toml")
 
 
 def _of_another(name: str, settings: type[BaseSettings]) -> bool:
@@ -186,17 +213,21 @@ def _of_another(name: str, settings: type[BaseSettings]) -> bool:
     return owner in (*SERVICES, *_LAUNCHER) and owner not in (_LAUNCHER if own == "stack" else (own,))
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    return PREFIX + str(location[0]).upper() if location else "settings"
+def _named(location: tuple[int | str, ...]) -> str:
+    if not location:
+        return "settings"
+    name = variable(str(location[0]))
+    path = named_file(name)
+    return f"{name}, from {path}" if path and not os.environ.get(name) else name
 
 
 def _refuse_unknown_variables(cls: type[BaseSettings]) -> None:
     """A misspelt variable would otherwise be silently without effect."""
-    known = {PREFIX + name.upper() for name in cls.model_fields} | {f"{PREFIX}CONFIG"}
-    for variable in os.environ:
-        ours = variable.startswith(PREFIX) and not _of_another(variable.removeprefix(PREFIX), cls)
-        if ours and variable not in known:
-            raise SettingsInvalid(f"{variable} is no setting; `tasador config show` lists them all")
+    known = variables(cls)
+    for name in os.environ:
+        ours = name.startswith(PREFIX) and not _of_another(name.removeprefix(PREFIX), cls)
+        if ours and name not in known:
+            raise SettingsInvalid(f"{name} is no setting; `tasador config show` lists them all")
 
 
 def _model_name(params: Path) -> str:

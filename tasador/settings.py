@@ -47,7 +47,10 @@ class StackSettings(CommonSettings):
 
     @property
     def external_redis(self) -> str | None:
-        """The Redis that was asked for, which is then used in place of the embedded Valkey."""
+        """The Redis that was asked for, by its address or a password, in place of the embedded Valkey.
+
+        The embedded one has no password: it listens on loopback, and whoever is there could read ours.
+        """
         return self.redis_url.get_secret_value() if "redis_url" in self.model_fields_set else None
 
     def _derived(self) -> dict[str, Any]:

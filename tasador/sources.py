@@ -11,10 +11,13 @@ from typing import Any
 from pydantic import SecretStr
 
 from shared.settings import PREFIX, SERVICES, CommonSettings, SettingsInvalid, config_file
+from shared.variables import can_be_file, named_file, read_variable, variable, variables
 from tasador.settings import StackSettings
 from tasador.stack.state import read_state
 
-_PASSWORD = re.compile(r"(://[^:@/]*):[^@/]+@")
+_PASSWORD = re.compile(r"(://[^:@/?#]*):[^/?#]+@")
+_ADDRESSES = ("redis_url",)
+"""Secret because of the password that they may hold; the rest of them is shown."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Setting:
     value: str
     """As text; passwords are masked."""
     source: str
-    """environment, the name of the configuration file, running stack, or default."""
+    """environment, the file that a variable names, the name of the configuration file, running stack, or default."""
     description: str
     of: str
     """common, stack, or the service that reads it."""
@@ -40,7 +43,7 @@ def settings_classes() -> dict[str, type[CommonSettings]]:
 
 def unknown_variables(classes: dict[str, type[CommonSettings]]) -> list[str]:
     """Return the TASADOR_ variables that nobody reads: misspelt, most likely."""
-    known = {_variable(name) for kind in classes.values() for name in kind.model_fields} | {f"{PREFIX}CONFIG"}
+    known = set().union(*(variables(kind) for kind in classes.values()))
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
@@ -59,18 +62,21 @@ def all_settings() -> Iterator[Setting]:
                 continue
             shown.add(name)
             stack = running is not None and name in ("redis_url", "store_url", "mlflow_uri", "model_name")
-            source = _source(name, file, stack and not issubclass(kind, StackSettings))
-            yield Setting(_variable(name), masked(getattr(loaded, name)), source, field.description or "", of)
+            source = _source(name, kind, file, stack and not issubclass(kind, StackSettings))
+            yield Setting(variable(name), _shown(name, getattr(loaded, name)), source, field.description or "", of)
 
 
 def masked(value: Any) -> str:
-    """Return a value as text: a URL without the password that it may hold, another secret not at all."""
+    """Return a value as text: a URL without the password that it may hold, a secret not at all."""
     if isinstance(value, tuple):
         return ", ".join(map(masked, value))
-    if isinstance(value, SecretStr) and "://" not in value.get_secret_value():
-        return "***"
-    text = str(value.get_secret_value() if isinstance(value, SecretStr) else value)
-    return _PASSWORD.sub(r"\1:***@", text)
+    if isinstance(value, SecretStr):
+        return "***" if value.get_secret_value() else ""
+    return _PASSWORD.sub(r"\1:***@", str(value))
+
+
+def _shown(name: str, value: Any) -> str:
+    return masked(value.get_secret_value() if name in _ADDRESSES else value)
 
 
 def _load(kind: type[CommonSettings]) -> CommonSettings:
@@ -80,16 +86,14 @@ def _load(kind: type[CommonSettings]) -> CommonSettings:
         return kind.load(model_name="unknown")  # params.yaml is missing: the other settings can be shown all the same
 
 
-def _source(name: str, file: dict[str, Any], stack: bool) -> str:
-    if os.environ.get(_variable(name)):
+def _source(name: str, kind: type[CommonSettings], file: dict[str, Any], stack: bool) -> str:
+    if os.environ.get(variable(name)):
         return "environment"
+    if can_be_file(name, kind) and named_file(variable(name)) and read_variable(variable(name)):
+        return named_file(variable(name))
     if name in file:
         return config_file().name
     return "running stack" if stack else "default"
-
-
-def _variable(name: str) -> str:
-    return PREFIX + name.upper()
 
 
 def _read_file() -> dict[str, Any]:

@@ -17,7 +17,7 @@ def add_to(root: typer.Typer) -> None:
 
 @app.callback()
 def config() -> None:
-    """Settings: environment > tasador.toml > running stack > default."""
+    """Settings: environment, or a file that it names > tasador.toml > running stack > default."""
 
 
 @app.command()

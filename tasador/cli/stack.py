@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from shared.settings import PREFIX, SettingsInvalid
+from shared.variables import FROM_FILE
 from tasador.cli.output import Exit, Format, FormatOption, fail, one_line, out, print_json
 from tasador.settings import StackSettings
-from tasador.sources import settings_classes, unknown_variables
+from tasador.sources import masked, settings_classes, unknown_variables
 from tasador.stack import control
 from tasador.stack.refused import Refused
 from tasador.stack.state import StackState
@@ -66,7 +67,7 @@ def _take_out_of_the_command_line(scorers: int | None) -> None:
     Who looks for scorers by their command line must not find, and end, the launcher.
     """
     if scorers is not None:
-        os.environ[f"{PREFIX}SCORERS"] = str(scorers)
+        os.environ |= {f"{PREFIX}SCORERS": str(scorers), f"{PREFIX}SCORERS{FROM_FILE}": ""}
         rest = without_scorers(sys.argv[1:])
         os.execv(sys.executable, [sys.executable, "-m", "tasador", *rest])
 
@@ -92,4 +93,5 @@ def _show(state: StackState) -> None:
 def _as_json(state: StackState | None) -> dict[str, Any]:
     if not state:
         return {"running": False, "ready": False, "processes": []}
-    return {"running": True, **state.model_dump(exclude={"created"})}
+    addresses = {name: masked(getattr(state, name)) for name in ("redis_url", "store_url", "mlflow_uri")}
+    return {"running": True, **state.model_dump(exclude={"created"}), **addresses}

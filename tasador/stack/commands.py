@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.settings import PREFIX, ROOT
+from shared.variables import FROM_FILE
 from tasador.settings import StackSettings
 from tasador.stack.ports import LOOPBACK
 from tasador.stack.spawn import Command
@@ -39,8 +40,8 @@ class Layout:
         return f"http://{LOOPBACK}:{self.mlflow_port}"
 
     def environment(self) -> dict[str, str]:
-        """What the services are told; it wins over a configuration file."""
-        return {
+        """What the services are told; it wins over a configuration file, and over files that variables name."""
+        told = {
             f"{PREFIX}REDIS_URL": self.redis_url,
             f"{PREFIX}STORE_URL": self.store_url,
             f"{PREFIX}STATE_DIR": str(self.state_dir),
@@ -48,6 +49,7 @@ class Layout:
             f"{PREFIX}GATEWAY_PORT": str(self.gateway_port),
             f"{PREFIX}MONITOR_PORT": str(self.monitor_port),
         }
+        return told | {name + FROM_FILE: "" for name in told}
 
     def log(self, name: str) -> Path:
         return self.state_dir / "logs" / f"{name}.log"

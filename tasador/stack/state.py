@@ -88,11 +88,19 @@ def read_state(state_dir: Path) -> StackState | None:
 
 
 def write_state(state_dir: Path, state: StackState) -> None:
-    """Replace `stack.json` in one step: a reader sees the old or the new one."""
+    """Replace `stack.json` in one step: a reader sees the old or the new one.
+
+    Nobody else may read it: processes that join the stack find its addresses there, with their passwords.
+    """
     path = stack_path(state_dir)
     beside = path.with_suffix(".json.new")
-    beside.write_text(state.model_dump_json(indent=2) + "\n")
+    with open(beside, "w", opener=_for_us_alone) as file:
+        file.write(state.model_dump_json(indent=2) + "\n")
     beside.replace(path)
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class StateFile:

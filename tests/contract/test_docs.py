@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from shared.settings import PREFIX, ROOT
+from shared.variables import variables
 from tasador.sources import settings_classes
 
 DOCS = ROOT / "docs"
@@ -68,7 +69,7 @@ def test_every_variable_is_documented_with_its_default_and_no_other(of: str) -> 
 
 
 def test_no_page_names_a_variable_that_does_not_exist() -> None:
-    known = {variable for section in _settings().values() for variable in section} | {f"{PREFIX}CONFIG"}
+    known = set().union(*(variables(kind) for kind in settings_classes().values()))
     named = {
         (name, page.name)
         for page in PAGES

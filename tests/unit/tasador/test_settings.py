@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from shared.settings import PREFIX, SERVICES
 from tasador.cli.stack import without_scorers
 from tasador.settings import StackSettings
 from tasador.sources import all_settings, masked, settings_classes, unknown_variables
+from tasador.stack.commands import layout
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +20,24 @@ def test_a_redis_that_was_asked_for_replaces_the_embedded_one(monkeypatch: pytes
     assert StackSettings.load().external_redis is None
     monkeypatch.setenv("TASADOR_REDIS_URL", "redis://elsewhere:6379/0")
     assert StackSettings.load().external_redis == "redis://elsewhere:6379/0"
+
+
+def test_a_redis_with_a_password_is_one_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASADOR_REDIS_PASSWORD", "secret")
+    assert StackSettings.load().external_redis == "redis://:secret@127.0.0.1:6379/0"
+
+
+def test_services_are_told_in_place_of_the_files_that_told_the_launcher(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text("redis://elsewhere:1/0")
+    monkeypatch.setenv("TASADOR_REDIS_URL_FILE", str(tmp_path / "url"))
+    settings = StackSettings.load()
+    assert settings.external_redis == "redis://elsewhere:1/0"
+    for name, value in layout(settings, settings.external_redis).environment().items():
+        monkeypatch.setenv(name, value)
+    for service, kind in settings_classes().items():
+        assert kind.load().redis_url.get_secret_value() == "redis://elsewhere:1/0", service
 
 
 def test_the_addresses_of_a_killed_launcher_are_no_setting_of_the_next(tmp_path: Path) -> None:
@@ -43,15 +63,34 @@ def test_every_setting_is_shown_once_with_its_source(monkeypatch: pytest.MonkeyP
     assert all(setting.description for setting in settings.values())
 
 
+def test_a_setting_from_a_file_is_shown_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hunter://2\n")
+    (tmp_path / "port").write_text("9000\n")
+    (tmp_path / "empty").touch()
+    monkeypatch.setenv("TASADOR_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
+    monkeypatch.setenv("TASADOR_GATEWAY_PORT_FILE", str(tmp_path / "port"))
+    monkeypatch.setenv("TASADOR_TENANT_FILE", str(tmp_path / "empty"))
+    settings = {setting.variable: setting for setting in all_settings()}
+    password, port = settings["TASADOR_REDIS_PASSWORD"], settings["TASADOR_GATEWAY_PORT"]
+    assert (password.value, password.source) == ("***", str(tmp_path / "password"))
+    assert (port.value, port.source) == ("9000", str(tmp_path / "port"))
+    assert settings["TASADOR_TENANT"].source == "default"
+    assert settings["TASADOR_REDIS_URL"].value == "redis://:***@127.0.0.1:6379/0"
+
+
 def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASADOR_MLFLOW_PROT", "1")
-    assert unknown_variables(settings_classes()) == ["TASADOR_MLFLOW_PROT"]
+    monkeypatch.setenv("TASADOR_SCORERS_FIEL", "1")
+    assert unknown_variables(settings_classes()) == ["TASADOR_MLFLOW_PROT", "TASADOR_SCORERS_FIEL"]
 
 
 def test_passwords_are_masked() -> None:
     assert masked("redis://me:secret@host:1/0") == "redis://me:***@host:1/0"
     assert masked("redis://:secret@host") == "redis://:***@host"
+    assert masked("redis://:sec@ret@host/a@b") == "redis://:***@host/a@b"
     assert masked("redis://host:1/0") == "redis://host:1/0"
+    assert masked(SecretStr("any://where")) == "***"
+    assert masked(SecretStr("")) == ""
 
 
 def test_the_number_of_scorers_leaves_the_command_line() -> None:

@@ -53,6 +53,11 @@ def test_what_was_written_is_read_until_it_is_removed(tmp_path: Path) -> None:
     assert read_state(tmp_path) is None
 
 
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    write_state(tmp_path, a_state())
+    assert (tmp_path / "stack.json").stat().st_mode & 0o777 == 0o600
+
+
 def test_half_a_file_is_no_state(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text('{"pid": 1')
     assert read_state(tmp_path) is None
