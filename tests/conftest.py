@@ -1,7 +1,9 @@
-"""Fixtures that several suites share: a real Valkey, a store on disk, settings that touch nothing else."""
+"""Fixtures that several suites share: a real server, a store on disk, settings that touch nothing else."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,11 @@ from redis.asyncio import Redis
 from shared.keys import Keys
 from shared.scripts import JobQueue
 from shared.store import Store
+from tests.containers import PUBLIC_IMAGES, RedisContainer
+from tests.redis_server import RedisServer
 from tests.valkey import ValkeyServer
+
+EMBEDDED = "embedded"
 
 
 @pytest.fixture(autouse=True)
@@ -21,24 +27,40 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of delivery on the public images, too."""
+    if metafunc.definition.get_closest_marker("delivery") and "server_kind" in metafunc.fixturenames:
+        images = [pytest.param(image, marks=pytest.mark.docker) for image in PUBLIC_IMAGES]
+        metafunc.parametrize("server_kind", [EMBEDDED, *images], indirect=True)
+
+
+@pytest.fixture
+def server_kind(request: pytest.FixtureRequest) -> str:
+    """The embedded Valkey, or an image."""
+    kind: str = getattr(request, "param", EMBEDDED)
+    return kind
+
+
 @pytest.fixture(scope="session")
-def _shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
+def _shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], RedisServer]]:
+    """One server of each kind, started when it is first asked for."""
+    with ExitStack() as servers:
+        yield cache(lambda kind: servers.enter_context(_a_server(kind, tmp_path_factory.mktemp("redis"))))
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+def redis_server(server_kind: str, tmp_path: Path) -> Iterator[RedisServer]:
     """A server of the test's own, to be killed, paused and flushed as it likes."""
-    with ValkeyServer(tmp_path / "valkey") as server:
+    with _a_server(server_kind, tmp_path / "redis") as server:
         yield server
 
 
 @pytest.fixture
-def redis_url(_shared_valkey: ValkeyServer) -> str:
+def redis_url(server_kind: str, _shared_server: Callable[[str], RedisServer]) -> str:
     """An empty server that must be left running."""
-    _shared_valkey.flush()
-    return _shared_valkey.url
+    server = _shared_server(server_kind)
+    server.flush()
+    return server.url
 
 
 @pytest.fixture
@@ -61,3 +83,7 @@ async def queue(redis: Redis, keys: Keys) -> JobQueue:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store.open((tmp_path / "store").as_uri())
+
+
+def _a_server(kind: str, directory: Path) -> RedisServer:
+    return ValkeyServer(directory) if kind == EMBEDDED else RedisContainer(kind)

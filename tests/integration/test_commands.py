@@ -14,7 +14,7 @@ from shared.events import Operation, RetrainRequested
 from shared.keys import TRAINERS_GROUP, Keys
 from shared.settings import CommonSettings
 from shared.tasks import end
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
 KEYS = Keys()
@@ -24,9 +24,9 @@ STREAM = KEYS.stream(RetrainRequested.stream)
 class Desk:
     """Gives commands, and counts how often each is carried out."""
 
-    def __init__(self, valkey: ValkeyServer) -> None:
-        self.valkey = valkey
-        self.redis = connect(CommonSettings(redis_url=valkey.url, model_name="model"))
+    def __init__(self, redis_server: RedisServer) -> None:
+        self.server = redis_server
+        self.redis = connect(CommonSettings(redis_url=redis_server.url, model_name="model"))
         self.carried_out: list[str] = []
         self.meanwhile: Callable[[], None] = lambda: None
         self.fails: Exception | None = None
@@ -66,18 +66,18 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(valkey: ValkeyServer) -> AsyncIterator[Desk]:
-    desk = Desk(valkey)
+async def desk(redis_server: RedisServer) -> AsyncIterator[Desk]:
+    desk = Desk(redis_server)
     yield desk
     await desk.redis.aclose()
 
 
 async def test_redis_away_at_the_end_does_not_carry_a_command_out_again(desk: Desk) -> None:
     async with desk.lane():
-        desk.meanwhile = desk.valkey.kill
+        desk.meanwhile = desk.server.kill
         await desk.give("a")
-        await eventually(lambda: asyncio.sleep(0, not desk.valkey.running))
-        desk.valkey.start()
+        await eventually(lambda: asyncio.sleep(0, not desk.server.running))
+        desk.server.start()
         desk.meanwhile = lambda: None
         assert (await desk.ended("a")).state == "succeeded"
         await desk.give("b")
@@ -110,8 +110,8 @@ async def test_a_command_whose_delivery_was_lost_with_the_connection_is_read_aga
         other: Any = RetrainRequested(operation_id="b", reason="").entry()
         await desk.redis.set(KEYS.operation("b"), Operation(id="b", kind="retrain", reason="").to_json())
         await _delivered_to_nobody(desk.redis, other)
-        desk.valkey.kill()
-        desk.valkey.start()
+        desk.server.kill()
+        desk.server.start()
         assert (await desk.ended("b")).state == "succeeded"
 
 

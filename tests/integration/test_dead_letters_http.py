@@ -15,7 +15,7 @@ from shared.scripts import Held, JobQueue
 from shared.store import Store
 from tests.artifacts import an_artifact
 from tests.integration.by_hand import Gateway, HandScorer, a_csv, gateway, problem, ready_store
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -110,9 +110,9 @@ async def test_what_cannot_be_shown_is_refused(gate: Gateway, path: str, expecte
     assert problem(await gate.client.get(f"/dead-letters{path}")) == expected
 
 
-async def test_without_redis_it_says_so(valkey: ValkeyServer, store: Store, tmp_path: Path) -> None:
-    async with gateway(valkey.url, store, tmp_path) as gate:
-        valkey.kill()
+async def test_without_redis_it_says_so(redis_server: RedisServer, store: Store, tmp_path: Path) -> None:
+    async with gateway(redis_server.url, store, tmp_path) as gate:
+        redis_server.kill()
         for answer in (
             await gate.client.get("/dead-letters"),
             await gate.client.get("/dead-letters/x:1"),

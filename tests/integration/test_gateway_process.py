@@ -21,7 +21,7 @@ from tests.artifacts import a_champion
 from tests.integration.gateway import MODEL
 from tests.integration.test_gateway_http import ROW
 from tests.processes import ServiceProcess
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
 FORBIDDEN = ("sklearn", "pandas", "mlflow", "scipy", "matplotlib", "pyarrow", "onnx", "faststream")
@@ -114,12 +114,12 @@ async def test_a_client_that_goes_away_is_nobodys_error(
 
 
 async def test_it_serves_without_redis_and_heals_when_redis_comes(
-    tmp_path: Path, valkey: ValkeyServer, store: Store
+    tmp_path: Path, redis_server: RedisServer, store: Store
 ) -> None:
     await a_champion(store)
-    valkey.kill()
+    redis_server.kill()
     port = _free_port()
-    with a_process(tmp_path, valkey.url, store, gateway_port=port) as process:
+    with a_process(tmp_path, redis_server.url, store, gateway_port=port) as process:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
 
             async def predicts() -> bool:
@@ -130,15 +130,15 @@ async def test_it_serves_without_redis_and_heals_when_redis_comes(
 
             await eventually(predicts)
             assert (await client.post("/admin/retrain")).status_code == 503
-            valkey.start()
+            redis_server.start()
 
             async def accepts() -> bool:
                 return (await client.post("/admin/retrain")).status_code == 202
 
             await eventually(accepts)
-            valkey.pause()  # it does not answer, and the end must not wait for it
+            redis_server.pause()  # it does not answer, and the end must not wait for it
         assert process.stop(timeout=15) == 0
-        valkey.resume()
+        redis_server.resume()
 
 
 async def test_a_port_in_use_is_said_and_not_waited_for(tmp_path: Path, redis_url: str, store: Store) -> None:

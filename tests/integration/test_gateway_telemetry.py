@@ -11,7 +11,7 @@ from shared.store import Store
 from tests.artifacts import a_champion
 from tests.integration.gateway import Gateway, a_gateway
 from tests.integration.test_gateway_http import ROW
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
 EVENT = "x" * 10_000
@@ -54,8 +54,8 @@ async def test_the_stream_is_bounded_in_bytes(redis: Redis, keys: Keys) -> None:
     assert (await redis.memory_usage(keys.stream(PredictionsLogged.stream)) or 0) < 110_000
 
 
-async def test_telemetry_stops_when_memory_is_short(valkey: ValkeyServer, keys: Keys) -> None:
-    async with Redis.from_url(valkey.url, decode_responses=True) as redis:
+async def test_telemetry_stops_when_memory_is_short(redis_server: RedisServer, keys: Keys) -> None:
+    async with Redis.from_url(redis_server.url, decode_responses=True) as redis:
         publish = publisher(redis, keys, 100_000_000)
         assert await publish(EVENT)
         used = (await redis.info("memory"))["used_memory"]
@@ -68,41 +68,41 @@ async def test_telemetry_stops_when_memory_is_short(valkey: ValkeyServer, keys: 
 
 
 async def test_predictions_go_on_while_redis_is_away_and_are_logged_later(
-    valkey: ValkeyServer, keys: Keys, store: Store
+    redis_server: RedisServer, keys: Keys, store: Store
 ) -> None:
     await a_champion(store)
-    async with a_gateway(valkey.url, store) as gateway:
+    async with a_gateway(redis_server.url, store) as gateway:
         buffer = gateway.parts.logger.buffer
         await gateway.serves("1")
         await predict(gateway, 10)
-        valkey.kill()
+        redis_server.kill()
         await predict(gateway, 50)
         assert buffer.answered == 60
-        valkey.start()
+        redis_server.start()
 
         async def all_sent() -> bool:
             return buffer.sent == 60
 
         await eventually(all_sent)
-        async with Redis.from_url(valkey.url, decode_responses=True) as redis:
+        async with Redis.from_url(redis_server.url, decode_responses=True) as redis:
             events = {event.sequence: event for event in await logged(redis, keys)}
     assert sum(event.rows for event in events.values()) == 60
     assert buffer.dropped == 0
 
 
 async def test_nothing_is_lost_uncounted_when_the_buffer_is_full(
-    valkey: ValkeyServer, keys: Keys, store: Store
+    redis_server: RedisServer, keys: Keys, store: Store
 ) -> None:
     await a_champion(store)
-    async with a_gateway(valkey.url, store, gateway_telemetry_buffer=20, gateway_telemetry_rows=10) as gateway:
+    async with a_gateway(redis_server.url, store, gateway_telemetry_buffer=20, gateway_telemetry_rows=10) as gateway:
         buffer = gateway.parts.logger.buffer
         await gateway.serves("1")
-        valkey.kill()
+        redis_server.kill()
         await predict(gateway, 100)
         assert buffer.dropped >= 70
         assert buffer.sent + buffer.dropped + gateway.parts.logger.waiting == buffer.answered == 100
         assert "telemetry_dropped" in (await gateway.client.get("/health")).text
-        valkey.start()
+        redis_server.start()
 
         async def all_sent() -> bool:
             return gateway.parts.logger.waiting == 0
@@ -110,6 +110,6 @@ async def test_nothing_is_lost_uncounted_when_the_buffer_is_full(
         await eventually(all_sent)
         await predict(gateway, 1)
         await eventually(all_sent)
-        async with Redis.from_url(valkey.url, decode_responses=True) as redis:
+        async with Redis.from_url(redis_server.url, decode_responses=True) as redis:
             last = (await logged(redis, keys))[-1]
     assert buffer.sent + buffer.dropped == buffer.answered == last.answered_before + last.rows == 101

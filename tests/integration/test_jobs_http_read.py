@@ -17,7 +17,7 @@ from shared.records import read_record
 from shared.scripts import JobQueue
 from shared.store import Store
 from tests.integration.by_hand import Gateway, HandScorer, a_csv, expected, gateway, problem, ready_store
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 
 OLD = "0184d5a0-0000-7000-8000-000000000000"  # of the year 2022
 
@@ -293,19 +293,19 @@ async def test_jobs_that_ended_long_ago_are_listed_from_the_store(
 
 
 async def test_without_redis_what_has_ended_is_told_and_nothing_else(
-    valkey: ValkeyServer, store: Store, tmp_path: Path
+    redis_server: RedisServer, store: Store, tmp_path: Path
 ) -> None:
-    async with gateway(valkey.url, store, tmp_path, gateway_chunk_rows=10) as gate:
-        redis = Redis.from_url(valkey.url, decode_responses=True)
+    async with gateway(redis_server.url, store, tmp_path, gateway_chunk_rows=10) as gate:
+        redis = Redis.from_url(redis_server.url, decode_responses=True)
         ended = await finished(gate, HandScorer(redis, store))
         await redis.aclose()
         unfinished = await gate.submitted(a_csv(5))
-        valkey.kill()
+        redis_server.kill()
         assert (await gate.job(ended))["state"] == "completed"
         assert lines(await get(gate, ended["links"]["results"])) == EXPECTED
         for path in (unfinished["links"]["self"], unfinished["links"]["results"], "/jobs"):
             assert problem(await get(gate, path)) == "503 redis-unavailable"
         assert problem(await gate.client.delete(unfinished["links"]["self"])) == "503 redis-unavailable"
         assert problem(await get(gate, f"/jobs/{new_job_id()}")) == "404 job-not-found"
-        valkey.start()
+        redis_server.start()
         assert (await gate.job(unfinished))["state"] == "queued"

@@ -17,7 +17,7 @@ from shared.records import read_spec
 from shared.scripts import JobQueue, Submitted
 from shared.store import Store
 from tests.integration.by_hand import Gateway, HandScorer, a_csv, expected, gateway, problem, ready_store
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -179,18 +179,20 @@ async def test_a_full_backlog_answers_429_until_there_is_room(
         await gate.submitted(a_csv(20))
 
 
-async def test_without_a_model_or_redis_the_answer_is_503(valkey: ValkeyServer, store: Store, tmp_path: Path) -> None:
+async def test_without_a_model_or_redis_the_answer_is_503(
+    redis_server: RedisServer, store: Store, tmp_path: Path
+) -> None:
     empty = Store.open((tmp_path / "empty").as_uri())
-    async with gateway(valkey.url, empty, tmp_path) as gate:
+    async with gateway(redis_server.url, empty, tmp_path) as gate:
         answer = await gate.submit(a_csv(1))
         assert problem(answer) == "503 no-model"
         assert answer.headers["retry-after"]
-    async with gateway(valkey.url, store, tmp_path) as gate:
-        valkey.kill()
+    async with gateway(redis_server.url, store, tmp_path) as gate:
+        redis_server.kill()
         answer = await gate.submit(a_csv(1))
         assert problem(answer) == "503 redis-unavailable"
         assert answer.headers["retry-after"]
-        valkey.start()
+        redis_server.start()
         await gate.submitted(a_csv(1))
 
 

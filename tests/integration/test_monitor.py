@@ -30,8 +30,8 @@ from shared.store import Store
 from shared.webhooks.messages import Messages
 from tests.artifacts import a_champion
 from tests.processes import ServiceProcess
+from tests.redis_server import RedisServer
 from tests.unit.monitor.builders import Rows, a_chunk, an_event
-from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
 LOGGED = PredictionsLogged.stream
@@ -42,7 +42,7 @@ class Monitors:
     """Starts monitors over one state directory, sends them events, and asks what they made of them."""
 
     directory: Path
-    server: ValkeyServer
+    server: RedisServer
     redis: Redis
     store: Store
     signature: Signature
@@ -137,12 +137,12 @@ class Monitors:
 
 
 @pytest.fixture
-async def monitors(tmp_path: Path, valkey: ValkeyServer, keys: Keys) -> AsyncIterator[Monitors]:
+async def monitors(tmp_path: Path, redis_server: RedisServer, keys: Keys) -> AsyncIterator[Monitors]:
     store = Store.open((tmp_path / "state" / "store").as_uri())
     champion = await a_champion(store)
     found = await artifact.fetch(store, "model", champion.version)
-    redis = Redis.from_url(valkey.url, decode_responses=True)
-    yield Monitors(tmp_path, valkey, redis, store, found.signature, found.profile, keys)
+    redis = Redis.from_url(redis_server.url, decode_responses=True)
+    yield Monitors(tmp_path, redis_server, redis, store, found.signature, found.profile, keys)
     await redis.aclose()
 
 

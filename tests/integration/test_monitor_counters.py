@@ -25,8 +25,8 @@ from shared.events import PredictionsLogged
 from shared.keys import LOG_GROUP, STATS_GROUP, Keys
 from shared.store import Store
 from tests.artifacts import a_champion
+from tests.redis_server import RedisServer
 from tests.unit.monitor.builders import Rows, an_event, some_rows
-from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
 KIND = PredictionsLogged.stream
@@ -247,9 +247,9 @@ async def rows_for(store: Store) -> Rows:
 
 
 @pytest.fixture
-async def log(valkey: ValkeyServer, store: Store, keys: Keys) -> AsyncIterator[Log]:
+async def log(redis_server: RedisServer, store: Store, keys: Keys) -> AsyncIterator[Log]:
     await a_champion(store)
-    redis = Redis.from_url(valkey.url, decode_responses=True, retry=Retry(NoBackoff(), 0))
+    redis = Redis.from_url(redis_server.url, decode_responses=True, retry=Retry(NoBackoff(), 0))
     await ensure_group(redis, keys.stream(KIND), LOG_GROUP)
     yield Log(redis, store, keys.stream(KIND))
     await redis.aclose()
@@ -270,11 +270,13 @@ async def test_an_entry_is_acknowledged_after_its_rows_are_durable(log: Log, tmp
     assert await log.ids() == ["r0", "r1", "r2", "r3"]
 
 
-async def test_rows_are_not_written_again_when_only_the_acknowledgement_failed(log: Log, valkey: ValkeyServer) -> None:
+async def test_rows_are_not_written_again_when_only_the_acknowledgement_failed(
+    log: Log, redis_server: RedisServer
+) -> None:
     entry = await log.take(an_event(await rows_for(log.store)))
-    valkey.kill()
+    redis_server.kill()
     assert not await log.log.flush()
-    valkey.start()
+    redis_server.start()
     await log.redis.connection_pool.disconnect()
     await log.log.on_predictions_logged([entry])  # reclaimed from ourselves meanwhile
     assert await log.log.flush()

@@ -17,8 +17,8 @@ from tests.integration.test_gateway_process import a_process, announced
 from tests.integration.test_jobs_http_process import rows_of
 from tests.integration.test_promotion import Place, quiet
 from tests.pipelines import a_table
+from tests.redis_server import RedisServer
 from tests.scorers import Fleet, ready_scorers
-from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
 ROWS = 2_000
@@ -26,8 +26,8 @@ SLOW = {"scorer_max_rows_per_second": 200, "models_in_memory": 1}  # every promo
 
 
 @pytest.fixture
-async def place(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[Place]:
-    place = Place(tmp_path, valkey.url)
+async def place(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Place]:
+    place = Place(tmp_path, redis_server.url)
     await a_champion(place.store)
     for version in ("2", "3"):
         await an_artifact(place.store, version=version, seed=int(version))
@@ -86,9 +86,11 @@ class Client:
         return [record["prediction"] for record in records]
 
 
-async def test_a_job_keeps_its_version_through_promotions(place: Place, valkey: ValkeyServer, tmp_path: Path) -> None:
-    gateway = a_process(tmp_path, valkey.url, place.store, gateway_chunk_rows=100)
-    with gateway, Fleet(tmp_path, valkey.url, place.store) as fleet:
+async def test_a_job_keeps_its_version_through_promotions(
+    place: Place, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    gateway = a_process(tmp_path, redis_server.url, place.store, gateway_chunk_rows=100)
+    with gateway, Fleet(tmp_path, redis_server.url, place.store) as fleet:
         victim, _ = fleet.start(**SLOW), fleet.start(**SLOW)
         async with httpx.AsyncClient(base_url=(await announced(place.redis)).address, timeout=120) as http:
             await scorers(place, 2)

@@ -17,7 +17,7 @@ from shared.replica import Replica
 from shared.settings import CommonSettings
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact, break_graph
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
 NAMES = keys.Keys()
@@ -81,8 +81,8 @@ class Place:
 
 
 @pytest.fixture
-async def place(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[Place]:
-    place = Place(tmp_path, valkey.url)
+async def place(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Place]:
+    place = Place(tmp_path, redis_server.url)
     yield place
     await place.redis.aclose()
 
@@ -244,7 +244,7 @@ async def test_a_trainer_that_lost_its_lease_writes_nothing(place: Place) -> Non
     assert champion.version == "1"
 
 
-async def test_a_flushed_redis_is_told_the_desired_version_again(place: Place, valkey: ValkeyServer) -> None:
+async def test_a_flushed_redis_is_told_the_desired_version_again(place: Place, redis_server: RedisServer) -> None:
     await a_champion(place.store)
     await an_artifact(place.store, version="2", seed=1)
     promoter = place.promoter()
@@ -252,7 +252,7 @@ async def test_a_flushed_redis_is_told_the_desired_version_again(place: Place, v
     keeping = asyncio.create_task(promoter.keep_published(0.1))
     async with place.replica(1) as one:
         await serving("2", one)
-        valkey.flush()
+        redis_server.flush()
 
         async def told() -> bool:
             return await place.redis.hget(NAMES.model("model"), "epoch") == "2"
@@ -262,14 +262,14 @@ async def test_a_flushed_redis_is_told_the_desired_version_again(place: Place, v
     keeping.cancel()
 
 
-async def test_a_replica_boots_from_the_store_while_redis_is_down(place: Place, valkey: ValkeyServer) -> None:
+async def test_a_replica_boots_from_the_store_while_redis_is_down(place: Place, redis_server: RedisServer) -> None:
     await a_champion(place.store)
-    valkey.kill()
+    redis_server.kill()
     async with place.replica(1) as one:
         await serving("1", one)
         await eventually(lambda: asyncio.sleep(0, one.fresh))  # a busy machine looks like a pause
         await an_artifact(place.store, version="2", seed=1)
-        valkey.start()
+        redis_server.start()
         await place.promoter().promote("2", "better", quiet)
         await serving("2", one)
 

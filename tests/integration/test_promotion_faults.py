@@ -18,15 +18,15 @@ from shared.replica import Replica, live_replicas
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact
 from tests.integration.test_promotion import NAMES, Place, quiet, serving, version_of
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
 MODEL = NAMES.model("model")
 
 
 @pytest.fixture
-async def place(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[Place]:
-    place = Place(tmp_path, valkey.url)
+async def place(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Place]:
+    place = Place(tmp_path, redis_server.url)
     await a_champion(place.store)
     await an_artifact(place.store, version="2", seed=1)
     await an_artifact(place.store, version="3", seed=2)
@@ -120,14 +120,16 @@ async def test_a_decision_that_was_written_is_finished_although_the_history_coul
     assert await place.actions() == ["promoted", "promoted"]
 
 
-async def test_redis_flushed_in_the_middle_aborts_and_leaves_no_candidate(place: Place, valkey: ValkeyServer) -> None:
+async def test_redis_flushed_in_the_middle_aborts_and_leaves_no_candidate(
+    place: Place, redis_server: RedisServer
+) -> None:
     flushed = False
 
     async def flush(_: str) -> None:
         nonlocal flushed
         if not flushed:
             flushed = True
-            valkey.flush()
+            redis_server.flush()
 
     async with place.replica(1) as one:
         await serving("1", one)
@@ -149,7 +151,7 @@ async def test_redis_flushed_in_the_middle_aborts_and_leaves_no_candidate(place:
         keeping.cancel()
 
 
-async def test_redis_away_at_the_abort_leaves_no_candidate_for_long(place: Place, valkey: ValkeyServer) -> None:
+async def test_redis_away_at_the_abort_leaves_no_candidate_for_long(place: Place, redis_server: RedisServer) -> None:
     promoter, lease, _ = await staged(place, "2")
     await lease.release()
     keeping = asyncio.create_task(promoter.keep_published(0.1))
@@ -173,12 +175,14 @@ async def test_a_store_that_was_emptied_does_not_set_the_epoch_back(place: Place
         await serving("1", one)
 
 
-async def test_live_replicas_remember_the_epoch_when_store_and_redis_do_not(place: Place, valkey: ValkeyServer) -> None:
+async def test_live_replicas_remember_the_epoch_when_store_and_redis_do_not(
+    place: Place, redis_server: RedisServer
+) -> None:
     await place.promoter().promote("2", "better", quiet)
     async with place.replica(1) as one:
         await serving("2", one)
         await place.store.delete(keys.champion_path("model"))
-        valkey.flush()
+        redis_server.flush()
 
         async def announced() -> bool:
             return bool(await place.redis.scard(NAMES.replicas))

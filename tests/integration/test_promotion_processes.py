@@ -16,7 +16,7 @@ from tests.integration.test_gateway_http import ROW
 from tests.integration.test_gateway_process import a_process, announced
 from tests.integration.test_promotion import NAMES, Place, quiet
 from tests.processes import ServiceProcess
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
 HANGS = 15  # seconds: two rounds of looking for the desired version, each until it times out
@@ -24,8 +24,8 @@ READY = "/health/ready"
 
 
 @pytest.fixture
-async def place(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[Place]:
-    place = Place(tmp_path, valkey.url)
+async def place(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Place]:
+    place = Place(tmp_path, redis_server.url)
     await a_champion(place.store)
     await an_artifact(place.store, version="2", seed=1)
     async with place.replica(1, service="scorer"):  # without one no gateway is ready
@@ -56,33 +56,33 @@ async def pause(place: Place, gateway: ServiceProcess) -> None:
 
 
 async def test_a_paused_gateway_does_not_veto_and_converges_before_it_is_ready(
-    place: Place, valkey: ValkeyServer
+    place: Place, redis_server: RedisServer
 ) -> None:
-    with a_gateway(place, valkey.url, presence_seconds=2, announce_seconds=0.3) as gateway:
+    with a_gateway(place, redis_server.url, presence_seconds=2, announce_seconds=0.3) as gateway:
         address = (await announced(place.redis)).address
         async with httpx.AsyncClient(base_url=address, timeout=30) as client:
             await eventually(lambda: ready(client))
             await pause(place, gateway)
             champion = await place.promoter().promote("2", "better", quiet)
             waiting = asyncio.create_task(client.get(READY))  # lies in its socket when it wakes up
-            valkey.pause()  # so that it cannot learn of the promotion in an instant
+            redis_server.pause()  # so that it cannot learn of the promotion in an instant
             gateway.send(signal.SIGCONT)
             assert (await waiting).status_code == 503
             await eventually(lambda: ready(client), within=60)
             assert await version(client) == "2"  # from the store
-            valkey.resume()
+            redis_server.resume()
             assert await wait_converged(place.redis, NAMES, champion.epoch, patience=20) == []
             assert await ready(client)
 
 
-async def test_a_gateway_stays_ready_while_redis_hangs(place: Place, valkey: ValkeyServer) -> None:
-    with a_gateway(place, valkey.url):
+async def test_a_gateway_stays_ready_while_redis_hangs(place: Place, redis_server: RedisServer) -> None:
+    with a_gateway(place, redis_server.url):
         address = (await announced(place.redis)).address
         async with httpx.AsyncClient(base_url=address, timeout=30) as client:
             await eventually(lambda: ready(client))
-            valkey.pause()
+            redis_server.pause()
             started = time.monotonic()
             while time.monotonic() < started + HANGS:
                 assert await ready(client)
                 await asyncio.sleep(0.1)
-            valkey.resume()
+            redis_server.resume()

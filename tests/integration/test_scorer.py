@@ -13,17 +13,17 @@ from shared.jobs import JobSpec, JobStatus, Part
 from shared.keys import SCORERS_GROUP
 from shared.records import END, end_job, read_record, submit_job
 from shared.scripts import JobQueue
+from tests.redis_server import RedisServer
 from tests.scorers import Fleet, Jobs, ScorerProcess, ready_scorers
-from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
 SLOW = 500  # rows/s: a chunk of 100 rows takes 0.2 s, so that faults land inside a job
 
 
 @pytest.fixture
-def redis_url(valkey: ValkeyServer) -> str:
+def redis_url(redis_server: RedisServer) -> str:
     """A server of the test's own, to be killed."""
-    return valkey.url
+    return redis_server.url
 
 
 async def ready(redis: Redis, count: int = 1) -> None:
@@ -158,14 +158,16 @@ async def test_a_scorer_paused_past_its_lease_cannot_commit(redis: Redis, jobs: 
     await jobs.assert_complete(spec, x)
 
 
-async def test_a_job_survives_a_crash_of_redis(redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer) -> None:
+async def test_a_job_survives_a_crash_of_redis(
+    redis: Redis, jobs: Jobs, fleet: Fleet, redis_server: RedisServer
+) -> None:
     scorer = fleet.start(scorer_max_rows_per_second=SLOW)
     await ready(redis)
     x = jobs.rows(1_000)
     spec = await jobs.submit(x, 100)
     await some_done(jobs, spec)
-    valkey.kill()
-    valkey.start()
+    redis_server.kill()
+    redis_server.start()
     assert not (await status_after_outage(jobs, spec)).ended, "the fault has to land inside the job"
     await reached(jobs, spec, "completed")
     await jobs.assert_complete(spec, x)
@@ -173,7 +175,7 @@ async def test_a_job_survives_a_crash_of_redis(redis: Redis, jobs: Jobs, fleet: 
 
 
 async def test_nobody_takes_over_right_after_an_outage(
-    redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer
+    redis: Redis, jobs: Jobs, fleet: Fleet, redis_server: RedisServer
 ) -> None:
     """An outage longer than the lease ages every lease; the holders live, and keep their chunks."""
     lease = {"scorer_lease_seconds": 8}
@@ -187,13 +189,13 @@ async def test_nobody_takes_over_right_after_an_outage(
     await ready(redis, 3)
     for holder in holders:
         holder.signal(signal.SIGSTOP)  # they are late to come back
-    valkey.kill()
+    redis_server.kill()
 
     async def noticed() -> bool:
         return idle.lines("redis is away") > 0
 
     await eventually(noticed)
-    valkey.start()
+    redis_server.start()
     await age_leases(redis, jobs.queue)
 
     async def had_the_chance() -> bool:
@@ -226,7 +228,9 @@ async def age_leases(redis: Redis, queue: JobQueue) -> None:
         await redis.xclaim(queue.keys.chunks, "scorers", name, 0, [entry], idle=60_000, justid=True)
 
 
-async def test_jobs_survive_the_loss_of_redis(redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer) -> None:
+async def test_jobs_survive_the_loss_of_redis(
+    redis: Redis, jobs: Jobs, fleet: Fleet, redis_server: RedisServer
+) -> None:
     fleet.start(scorer_max_rows_per_second=SLOW)
     await ready(redis)
     done = await jobs.submit(jobs.rows(100), 100)
@@ -237,7 +241,7 @@ async def test_jobs_survive_the_loss_of_redis(redis: Redis, jobs: Jobs, fleet: F
     x = jobs.rows(1_000, seed=1)
     running, waiting = await jobs.submit(x, 100), await jobs.submit(x, 100)
     await some_done(jobs, running)
-    valkey.flush()
+    redis_server.flush()
 
     async def back() -> bool:
         return await jobs.queue.status(waiting.id) is not None
@@ -379,16 +383,16 @@ async def test_a_reader_that_fails_in_a_loop_is_slowed_down_and_healed(redis: Re
 
 
 async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
-    redis: Redis, jobs: Jobs, fleet: Fleet, valkey: ValkeyServer
+    redis: Redis, jobs: Jobs, fleet: Fleet, redis_server: RedisServer
 ) -> None:
-    valkey.kill()
+    redis_server.kill()
     scorer = fleet.start()
 
     async def waits() -> bool:
         return "Started server process" in scorer.log.read_text()
 
     await eventually(waits, within=30)
-    valkey.start()
+    redis_server.start()
     await ready(redis)
     (replica,) = await ready_scorers(redis)
     async with httpx.AsyncClient(base_url=replica.address) as client:
@@ -397,7 +401,7 @@ async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
         for line in ("tasador_scorer_in_flight 0.0", "tasador_scorer_ready 1.0", "tasador_scorer_redis_up 1.0"):
             assert f"\n{line}\n" in answers[2].text
         assert (await client.get("/health")).json()["status"] == "healthy"
-        valkey.kill()
+        redis_server.kill()
 
         async def not_ready() -> bool:
             return (await client.get("/health/ready")).status_code == 503

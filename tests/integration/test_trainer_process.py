@@ -25,7 +25,7 @@ from shared.store import Store
 from tests.artifacts import a_champion, an_artifact, break_graph
 from tests.pipelines import a_table, a_target
 from tests.processes import ServiceProcess
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
 PARAMS = """
@@ -40,17 +40,17 @@ selection: {cv: 2}
 class Trainers:
     """Starts trainers over one state directory, and asks about what they made."""
 
-    def __init__(self, directory: Path, valkey: ValkeyServer) -> None:
+    def __init__(self, directory: Path, redis_server: RedisServer) -> None:
         table = a_table(400)
         table["price"] = a_target(table)
         table.to_csv(directory / "goods.csv", index=False)
         self.params = directory / "params.yaml"
         self.params.write_text(PARAMS)
         self.store = Store.open((directory / "state" / "store").as_uri())
-        self.redis = Redis.from_url(valkey.url, decode_responses=True)
+        self.redis = Redis.from_url(redis_server.url, decode_responses=True)
         self.keys = Keys()
         self._directory = directory
-        self.url = valkey.url
+        self.url = redis_server.url
 
     def trainer(self, *arguments: str, **settings: object) -> ServiceProcess:
         return ServiceProcess(
@@ -105,8 +105,8 @@ class Trainers:
 
 
 @pytest.fixture
-async def trainers(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[Trainers]:
-    trainers = Trainers(tmp_path, valkey)
+async def trainers(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Trainers]:
+    trainers = Trainers(tmp_path, redis_server)
     yield trainers
     await trainers.redis.aclose()
 

@@ -25,7 +25,7 @@ from shared.webhooks.schedule import Schedule
 from shared.webhooks.signing import signature
 from tests.builders import a_spec
 from tests.receiver import HANG, Receiver, receiver
-from tests.valkey import ValkeyServer
+from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
 KEY = bytes(range(32))
@@ -359,18 +359,20 @@ async def test_redis_forgets_a_message_while_it_is_received(post: Post, redis: R
         await told(post, status)
 
 
-async def test_redis_goes_away_during_an_attempt_and_nothing_is_sent_twice(valkey: ValkeyServer, store: Store) -> None:
-    redis = Redis.from_url(valkey.url, decode_responses=True)
+async def test_redis_goes_away_during_an_attempt_and_nothing_is_sent_twice(
+    redis_server: RedisServer, store: Store
+) -> None:
+    redis = Redis.from_url(redis_server.url, decode_responses=True)
     post = Post(Messages(redis, Keys()), store)
     async with receiver(200) as there, post.sending():
         there.released.clear()
         status = an_ended(there.url)
         await post.messages.enqueue(status.id, there.url, job_message(status))
         await reached(there)
-        valkey.kill()
+        redis_server.kill()
         there.released.set()
         await told(post, status)  # the store, while Redis cannot be
-        valkey.start()
+        redis_server.start()
         webhook = await post.ended(status.id)
     await redis.aclose()
     assert (webhook.state, len(there.received), post.counted) == ("delivered", 1, {"delivered": 1})

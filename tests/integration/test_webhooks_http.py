@@ -15,8 +15,8 @@ from shared.store import Store
 from shared.webhooks.messages import Attempt, Claimed, Messages, Webhook
 from shared.webhooks.outcomes import OUTCOME, write_outcome
 from tests.integration.by_hand import Gateway, HandScorer, a_csv, gateway, problem, ready_store
+from tests.redis_server import RedisServer
 from tests.unit.webhooks.test_signing import SECRET
-from tests.valkey import ValkeyServer
 
 URL = "https://hooks.example.org/tasador?token=secret"
 
@@ -147,12 +147,12 @@ async def test_without_a_secret_webhooks_are_refused(redis_url: str, store: Stor
     assert "TASADOR_WEBHOOK_SECRETS" in answer.json()["detail"]
 
 
-async def test_without_redis_what_has_ended_is_told(valkey: ValkeyServer, store: Store, tmp_path: Path) -> None:
-    async with gateway(valkey.url, store, tmp_path, webhook_secrets=SECRET) as gate:
+async def test_without_redis_what_has_ended_is_told(redis_server: RedisServer, store: Store, tmp_path: Path) -> None:
+    async with gateway(redis_server.url, store, tmp_path, webhook_secrets=SECRET) as gate:
         ended, open_ = await submitted(gate), await submitted(gate)
         await gate.client.delete(ended["links"]["self"])
         await write_outcome(store, ended["id"], Webhook(url=URL, state="delivered"))
-        valkey.kill()
+        redis_server.kill()
         assert (await told(gate, ended)).state == "delivered"
         assert problem(await gate.client.get(open_["links"]["webhook"])) == "503 redis-unavailable"
         assert problem(await gate.client.post(ended["links"]["webhook"] + "/resend")) == "503 redis-unavailable"
