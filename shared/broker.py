@@ -5,8 +5,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -16,6 +16,7 @@ MINIMUM_VERSION = (7, 0)
 UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, OSError)
 """Raised while the server is away: nobody's fault, try again later."""
 
+_PASSWORD = "TASADOR_REDIS_PASSWORD (or TASADOR_REDIS_PASSWORD_FILE)"
 _CREATE_GROUP = """#!lua flags=allow-oom
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
 if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
@@ -60,6 +61,21 @@ async def check_server(redis: Redis) -> list[str]:
     if found.get("maxmemory") == "0":
         problems.append("maxmemory is not set: without it nothing bounds the server's memory")
     return problems
+
+
+def refusal(error: BaseException) -> str:
+    """Return why the server does not let us in, in words that say how to mend it; empty when it is away, or the like.
+
+    To clients a refusal is one more failed connection, and like any other it is tried again: somebody may be about to
+    set the server's password.
+    """
+    if isinstance(error, NoPermissionError):
+        return f"Redis denies its user what we need: {error}"
+    if not isinstance(error, AuthenticationError):
+        return ""
+    if error.status_code == "NOAUTH":
+        return f"Redis wants a password: set {_PASSWORD}"
+    return f"Redis refuses the password: correct {_PASSWORD}, or the user in TASADOR_REDIS_URL"
 
 
 async def ensure_group(redis: Redis, stream: str, group: str) -> None:

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared.broker import refusal
 from shared.clock import utc_now
 from shared.keys import Keys
 from shared.settings import CommonSettings
@@ -77,6 +78,9 @@ class Replica:
         self.extra: dict[str, Any] = {}
         self.redis_up = False
         """Whether the last announcement reached Redis."""
+        self.refusal = ""
+        """Why Redis does not let us in, if it is that."""
+        self._trouble = ""
         self._redis = redis
         self._keys = Keys(settings.tenant)
         self._interval = settings.announce_seconds
@@ -109,11 +113,21 @@ class Replica:
             text = self.info().model_dump_json()
             await self._redis.eval(_ANNOUNCE, len(names), *names, text, self._presence, self.member)
         except (RedisError, OSError) as error:
-            if self.redis_up:
-                log.warning("redis is away", error=str(error))
-            self.redis_up = False
+            self._lose(error)
         else:
-            self.redis_up = True
+            self.redis_up, self.refusal, self._trouble = True, "", ""
+
+    def _lose(self, error: Exception) -> None:
+        """Say it once, and again when it is something else: we are called every second."""
+        self.redis_up, self.refusal = False, refusal(error)
+        trouble = self.refusal or "redis is away"
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if self.refusal:
+            log.error("redis refuses us", error=self.refusal)
+        else:
+            log.warning(trouble, error=str(error))
 
     async def __aenter__(self) -> Self:
         await self.announce()

@@ -52,6 +52,7 @@ class Parts:
             model_error=self.replica.error,
             fresh=self.follower.fresh,
             seen=self.watch.seen,
+            refusal=self.replica.refusal,
             telemetry_dropped=buffer.dropped if buffer.dropping(DROPPED_LATELY) else 0,
             uptime_hours=self.tally.uptime_hours,
             total_predictions=self.tally.total_predictions,

@@ -36,6 +36,8 @@ class Facts:
     fresh: bool
     """Whether it has caught up with the desired version since it was last paused."""
     seen: Surroundings
+    refusal: str
+    """Why Redis does not let us in, if it is that."""
     telemetry_dropped: int
     uptime_hours: float
     total_predictions: int
@@ -45,7 +47,7 @@ class Facts:
 
 
 def report(facts: Facts) -> Health:
-    found = [*_model(facts), *_redis(facts.seen), *_telemetry(facts)]
+    found = [*_model(facts), *_redis(facts.seen, facts.refusal), *_telemetry(facts)]
     levels = {level for level, _ in found}
     return Health(
         status="degraded" if "degraded" in levels else "warning" if levels else "healthy",
@@ -77,11 +79,13 @@ def _model(facts: Facts) -> Sequence[Found]:
     return found
 
 
-def _redis(seen: Surroundings) -> Sequence[Found]:
+def _redis(seen: Surroundings, refusal: str) -> Sequence[Found]:
     found: list[Found] = [_warning("redis_configuration", problem) for problem in seen.server_problems]
     if not seen.redis_up:
-        detail = "Redis cannot be reached: no jobs, admin commands or promotions; predictions go on"
-        return [_degraded("redis_unavailable", detail), *found]
+        lost = "no jobs, admin commands or promotions; predictions go on"
+        if refusal:
+            return [_degraded("redis_refused", f"{refusal}. Until then {lost}"), *found]
+        return [_degraded("redis_unavailable", f"Redis cannot be reached: {lost}"), *found]
     if seen.scorers == 0:
         return [_degraded("no_scorer", "no scorer is running: jobs are accepted and wait"), *found]
     return found

@@ -111,7 +111,8 @@ async def _health(runtime: Runtime) -> Health:
     redis = await is_up(runtime.redis)
     consuming, version, warnings = redis and runtime.consumers.consuming, None, []
     if not redis:
-        warnings.append("Redis is away: nothing is counted now, and figures cannot be read; it heals by itself")
+        why = runtime.replica.refusal or "Redis is away; it heals by itself"
+        warnings.append(f"nothing is counted now, and figures cannot be read: {why}")
     elif not consuming:
         warnings.append("the consumers are starting")
     degraded = bool(warnings)

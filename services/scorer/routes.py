@@ -16,7 +16,7 @@ def create_app(broker: RedisBroker, replica: Replica, watchdog: Watchdog, regist
     """Return the ASGI application. Its lifespan is not used: the watchdog starts the broker, and starts it again."""
 
     def said() -> dict[str, Any]:
-        return {"state": replica.state, "detail": replica.detail, "error": replica.error}
+        return {"state": replica.state, "detail": replica.detail, "error": replica.error or replica.refusal or None}
 
     @get
     async def health(_: Any) -> AsgiResponse:

@@ -18,7 +18,7 @@ from services.trainer.routes import create_app
 from services.trainer.settings import TrainerSettings
 from services.trainer.trainer import Trainer
 from shared.artifact import ArtifactInvalid
-from shared.broker import check_server, connect
+from shared.broker import check_server, connect, refusal
 from shared.events import PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
 from shared.keys import Keys
 from shared.lease import Lease, LeaseTaken
@@ -189,7 +189,10 @@ def main() -> int:
         print(f"trainer: {refused}", file=sys.stderr)  # noqa: T201 - the logger may not be set up yet
         return 2
     except (RedisError, OSError) as away:
-        log.error("redis or the store is away: start them, or set TASADOR_REDIS_URL", error=str(away))
+        if why := refusal(away):
+            log.error("redis refuses us", error=why)
+        else:
+            log.error("redis or the store is away: start them, or set TASADOR_REDIS_URL", error=str(away))
         return 1
 
 

@@ -36,4 +36,4 @@ def create_app(replica: Replica, metrics: CollectorRegistry) -> Starlette:
 
 
 def _said(replica: Replica) -> dict[str, str | None]:
-    return {"state": replica.state, "detail": replica.detail, "error": replica.error}
+    return {"state": replica.state, "detail": replica.detail, "error": replica.error or replica.refusal or None}

@@ -11,7 +11,7 @@ from secrets import token_hex
 
 from redis.exceptions import RedisError
 
-from shared.broker import check_server
+from shared.broker import check_server, refusal
 from shared.settings import ROOT, SettingsInvalid
 from shared.store import ObjectExists, Store
 from tasador.doctor.checks import Check, bad, ok, warning
@@ -156,6 +156,8 @@ async def _redis(settings: StackSettings, state: StackState | None) -> Check:
     try:
         problems = await check_server(client)
     except (RedisError, OSError) as error:
+        if refused := refusal(error):
+            return bad("redis", "does not let us in", refused)
         embedded = f"look into {settings.state_dir / 'logs' / 'valkey.log'}"
         what_to_do = "start it, or unset TASADOR_REDIS_URL" if settings.external_redis else embedded
         return bad("redis", f"does not answer: {error}", what_to_do)

@@ -10,6 +10,7 @@ import psutil
 
 from tasador.stack.child import Child, Death
 from tasador.stack.commands import Layout
+from tasador.stack.refused import Refused
 from tasador.stack.spawn import Command
 from tasador.stack.state import ProcessInfo, StackState
 from tasador.stack.valkey import answers, impatient_client
@@ -112,6 +113,8 @@ class Stack:
                 while not await answers(self._redis):
                     self._refuse_hopeless(self._valkey)
                     await asyncio.sleep(0.05)
+        except Refused as refused:
+            raise StartFailed(str(refused)) from None
         except TimeoutError:
             raise StartFailed(f"Redis did not answer within {REDIS_PATIENCE:.0f} s") from None
 

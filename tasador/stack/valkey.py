@@ -10,6 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from shared.broker import refusal
 from tasador.stack.ports import LOOPBACK
 from tasador.stack.refused import Refused
 from tasador.stack.spawn import Command
@@ -62,8 +63,14 @@ def impatient_client(url: str) -> Redis:
 
 
 async def answers(client: Redis) -> bool:
-    """Tell whether the server answers, its data loaded."""
+    """Tell whether the server answers, its data loaded.
+
+    Raises:
+        Refused: it does not let us in, and waiting would not change that.
+    """
     try:
         return bool(await client.ping())
-    except (RedisError, OSError):
+    except (RedisError, OSError) as error:
+        if refused := refusal(error):
+            raise Refused(refused) from None
         return False
