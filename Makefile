@@ -10,6 +10,10 @@ VENV := .venv/bin/python
 PARALLEL := -n 2 --dist loadfile
 INSTALL := @PYTHON="$(PYTHON)" sh requirements/install.sh
 LOCK := $(VENV) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
+# Programs that no package holds.
+SCRIPTS := .github/scripts/retrain.py deploy/smoke.py
+# Knows the schemas without a connection.
+SCHEMA := .venv/bin/check-jsonschema --builtin-schema
 DERIVED_LOCKS := gateway scorer trainer monitor stack bench
 
 .PHONY: help up down dev train test test-docker coverage torture check bench lock clean stack-venv dev-venv bench-venv
@@ -41,23 +45,32 @@ test-docker: dev-venv ## run the tests that need a Docker engine: the compose fi
 torture: dev-venv ## kill, pause and flush while 100,000 rows are scored, with three seeds (8 minutes)
 	@$(VENV) -m pytest tests/chaos -m torture --no-cov -v $(ARGS)
 
-check: dev-venv ## lint, format, types, import contracts: what CI checks
+check: dev-venv ## lint, format, types, import contracts, workflows: what CI checks
 	@$(VENV) -m ruff check .
 	@$(VENV) -m ruff format --check .
 	@$(VENV) -m mypy
+	@$(VENV) -m mypy $(SCRIPTS)
 	@.venv/bin/lint-imports
+	@$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	@$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
+	@$(SCHEMA) vendor.github-actions .github/actions/*/action.yml
+	@$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	@$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	@$(SCHEMA) vendor.compose-spec docker-compose.yml
+	@.venv/bin/zizmor --quiet --offline --pedantic --strict-collection .github
 
 bench: bench-venv ## measure, and print the tables
 	@$(VENV) -m benchmarks $(ARGS)
 
-lock: dev-venv ## recompile requirements/*.txt from pyproject.toml
+lock: dev-venv ## recompile requirements/*.txt from pyproject.toml; with ARGS=--upgrade to the newest versions
 	@for extra in dev $(DERIVED_LOCKS); do \
 		echo "requirements/$$extra.txt"; \
 		constraint=; [ $$extra = dev ] || constraint="-c requirements/dev.txt"; \
-		$(LOCK) --extra $$extra $$constraint pyproject.toml -o requirements/$$extra.txt || exit 1; \
+		$(LOCK) $(ARGS) --extra $$extra $$constraint pyproject.toml -o requirements/$$extra.txt || exit 1; \
 	done
 	@echo requirements/bootstrap.txt
-	@echo uv | $(LOCK) - -o requirements/bootstrap.txt
+	@echo uv | $(LOCK) $(ARGS) - -o requirements/bootstrap.txt
 
 clean: ## remove .venv, caches and the stack's state (.tasador: models, jobs, history)
 	@if [ -f .tasador/stack.json ] && [ -x $(VENV) ]; then $(VENV) -m tasador down; fi
