@@ -86,6 +86,8 @@ class JobFinished(Event):
     state: str
     rows: int
     failed: int
+    request_id: str = ""
+    """Of its submission."""
 
 
 class ModelStaged(Event):
@@ -109,9 +111,12 @@ class ModelPromoted(Event):
 
 
 class RetrainRequested(Event):
+    """As every command, it names the operation that tells what becomes of it, and the HTTP request that gave it."""
+
     stream: ClassVar[str] = "retrain.requested.v1"
 
     operation_id: str
+    request_id: str = ""
     reason: str
 
 
@@ -119,6 +124,7 @@ class PromotionRequested(Event):
     stream: ClassVar[str] = "promotion.requested.v1"
 
     operation_id: str
+    request_id: str = ""
     version: str
     reason: str
 
@@ -127,6 +133,7 @@ class RollbackRequested(Event):
     stream: ClassVar[str] = "rollback.requested.v1"
 
     operation_id: str
+    request_id: str = ""
     version: str | None = None
     """None: the version that served before the present one."""
     reason: str
@@ -138,6 +145,7 @@ class ReloadRequested(Event):
     stream: ClassVar[str] = "reload.requested.v1"
 
     operation_id: str
+    request_id: str = ""
     reason: str
 
 
@@ -155,6 +163,8 @@ class Operation(BaseModel):
     kind: Literal["retrain", "promote", "rollback", "reload"]
     state: Literal["queued", "running", "succeeded", "failed"] = "queued"
     reason: str
+    request_id: str = ""
+    """Of the HTTP request that gave the command."""
     created_at: datetime = Field(default_factory=utc_now)
     finished_at: datetime | None = None
     detail: str = ""

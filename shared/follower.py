@@ -7,6 +7,7 @@ only wakes us; a timer does as well, so a lost event costs seconds.
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from shared.replica import Replica
 from shared.settings import CommonSettings
 from shared.store import Store
 from shared.tasks import until_cancelled
-from shared.telemetry import get_logger
+from shared.telemetry import TRACE, get_logger, traced
 
 RECEIPT_SECONDS = 3600  # how long receipts are kept for /replicas and the history
 
@@ -46,12 +47,16 @@ class Candidate:
     version: str
     digest: str
     promotion_id: str
+    asked: Mapping[str, str]
+    """Who asked for it, for the log."""
 
 
 @dataclass(frozen=True)
 class Desired:
     champion: Champion
     candidate: Candidate | None
+    asked: Mapping[str, str]
+    """Who asked for the champion's epoch, as far as Redis knows."""
 
 
 class Receipt(BaseModel):
@@ -153,7 +158,8 @@ class ModelFollower:
                 desired = await self._desired()
                 if desired is not None:
                     caught_up = False
-                    await self._follow(desired.champion)
+                    with traced(**desired.asked):
+                        await self._follow(desired.champion)
                     caught_up = self.current is not None and self.current.epoch >= desired.champion.epoch
                     if desired.candidate is not None:
                         await self._answer(desired.candidate)
@@ -178,9 +184,9 @@ class ModelFollower:
                 if candidate is not None:
                     await self._answer(candidate)
                 return None
-            return Desired(champion, candidate)
+            return Desired(champion, candidate, {})
         champion = Champion(version=fields["version"], epoch=int(fields["epoch"]), digest=fields["digest"])
-        return Desired(champion, _candidate(fields))
+        return Desired(champion, _candidate(fields), _asked(fields))
 
     async def _follow(self, champion: Champion) -> None:
         if self.current is not None and champion.epoch <= self.current.epoch:
@@ -207,11 +213,13 @@ class ModelFollower:
         if await self._redis.hexists(receipts, self._replica.member):
             return
         error: str | None = None
+        known = {"version": candidate.version, "promotion_id": candidate.promotion_id, **candidate.asked}
         try:
             await self.models.get(candidate.version, candidate.digest)
+            log.info("accepting a candidate", **known)
         except ArtifactInvalid as invalid:
             error = str(invalid)
-            log.error("refusing a candidate", version=candidate.version, error=error)
+            log.error("refusing a candidate", error=error, **known)
         receipt = Receipt(replica=self._replica.member, accepted=error is None, error=error, at=utc_now())
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(receipts, self._replica.member, receipt.model_dump_json())
@@ -245,4 +253,9 @@ class ModelFollower:
 def _candidate(fields: dict[str, str]) -> Candidate | None:
     if not fields.get("promotion_id"):
         return None
-    return Candidate(fields["candidate_version"], fields["candidate_digest"], fields["promotion_id"])
+    asked = _asked(fields, "candidate_")
+    return Candidate(fields["candidate_version"], fields["candidate_digest"], fields["promotion_id"], asked)
+
+
+def _asked(fields: Mapping[str, str], prefix: str = "") -> dict[str, str]:
+    return {name: fields[prefix + name] for name in TRACE if fields.get(prefix + name)}

@@ -171,6 +171,16 @@ class JobStatus(_Record):
     def ended(self) -> bool:
         return self.state in TERMINAL
 
+    @property
+    def context(self) -> dict[str, str]:
+        """What every log line about it carries."""
+        return {"job_id": self.id, "request_id": self.request_id}
+
+    def outcome(self) -> dict[str, object]:
+        """Return what the log says of its end; `seconds` since its submission."""
+        seconds = round(((self.finished_at or utc_now()) - self.created_at).total_seconds(), 3)
+        return {"state": self.state, "rows": self.done, "failed": self.failed, "seconds": seconds, **self.context}
+
     @classmethod
     def submitted(cls, spec: JobSpec) -> Self:
         """Return the status of a job that has just been accepted."""

@@ -47,11 +47,19 @@ class Held:
     chunk: int
     tries: int = 0
     """Deliveries of earlier entries for the same chunk."""
+    request: str = ""
+    """Of the job's submission."""
+
+    @property
+    def context(self) -> dict[str, object]:
+        """What every log line about it carries."""
+        return {"job_id": self.job, "chunk": self.chunk, "request_id": self.request}
 
     @classmethod
     def of(cls, consumer: str, entry: str, fields: Mapping[str, str]) -> Self:
         """Raises KeyError or ValueError when the entry is none of ours."""
-        return cls(consumer, entry, fields["job"], int(fields["chunk"]), int(fields["tries"]))
+        chunk, tries = int(fields["chunk"]), int(fields["tries"])
+        return cls(consumer, entry, fields["job"], chunk, tries, fields.get("request", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,8 @@ class Begun:
     """Rows of the job were given up before: more of them may be harmful."""
     letters: int
     """Dead letters of the job so far."""
+    starts: bool
+    """Nobody began work on the job before."""
 
 
 class JobQueue:
@@ -109,8 +119,8 @@ class JobQueue:
     async def begin(self, held: Held) -> Begun:
         """Ask whether to start work on an entry. Anything but `ok`: leave it; unless lost, it was dropped."""
         ours = (held.consumer, held.entry, held.chunk)
-        answer, deliveries, suspect, letters = await self.run("begin", held.job, *ours, _now())
-        return Begun(answer, int(deliveries), bool(suspect), int(letters))
+        answer, deliveries, suspect, letters, starts = await self.run("begin", held.job, *ours, _now())
+        return Begun(answer, int(deliveries), bool(suspect), int(letters), bool(starts))
 
     async def commit(
         self,
@@ -253,7 +263,9 @@ def _assembled(body: str, prelude: str) -> str:
 
 
 def _finished(status: JobStatus, state: EndState) -> JobFinished:
-    return JobFinished(job_id=status.id, state=state, rows=status.done, failed=status.failed)
+    return JobFinished(
+        job_id=status.id, state=state, rows=status.done, failed=status.failed, request_id=status.request_id
+    )
 
 
 def _buried(letter: DeadLetter) -> tuple[str, str, int]:

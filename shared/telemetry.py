@@ -1,12 +1,17 @@
-"""Structured logs: JSON with the service, replica, and request or job id; for people on a terminal."""
+"""Structured logs: JSON with the service, the replica and who asked for it; for people on a terminal."""
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
 
 from shared.settings import CommonSettings
+
+TRACE = ("request_id", "operation_id")
+"""Fields that tie the lines of several processes together."""
 
 
 def configure_logging(service: str, settings: CommonSettings) -> None:
@@ -19,7 +24,7 @@ def configure_logging(service: str, settings: CommonSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(repr_native_str=True)]  # what callers sent must not steer a terminal
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -49,3 +54,16 @@ def configure_logging(service: str, settings: CommonSettings) -> None:
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+@contextmanager
+def traced(**ids: str | None) -> Iterator[None]:
+    """Put ids on every log line of the block, in this task and in those it starts; empty ones are left out."""
+    with structlog.contextvars.bound_contextvars(**{name: value for name, value in ids.items() if value}):
+        yield
+
+
+def trace() -> dict[str, str]:
+    """Return who asked for what is done here, as far as it is known, to hand on to another process."""
+    bound = structlog.contextvars.get_contextvars()
+    return {name: bound[name] for name in TRACE if name in bound}

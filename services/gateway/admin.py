@@ -21,12 +21,15 @@ from shared.events import (
     RollbackRequested,
 )
 from shared.keys import Keys
+from shared.telemetry import get_logger
 
 MAX_WAITING = 100
 """Commands of one kind that may wait for the trainer; they keep Redis small when there is none."""
 POLL_SECONDS = 0.2
 
 Kind = Literal["reload", "retrain", "promote", "rollback"]
+log = get_logger(__name__)
+
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a version is part of a path in the store
 
 
@@ -63,11 +66,11 @@ class Admin:
         self._versions = versions
         self._stopping = stopping
 
-    async def give(self, kind: Kind, order: Order) -> Operation:
+    async def give(self, kind: Kind, order: Order, request_id: str) -> Operation:
         """Hand a command to the trainer. It is durable when this returns."""
         await self._check(kind, order)
         reason = order.reason or f"{kind} asked for by an operator"
-        operation = Operation(id=uuid4().hex, kind=kind, reason=reason)
+        operation = Operation(id=uuid4().hex, kind=kind, reason=reason, request_id=request_id)
         command = _command(operation, order.version)
         stream = self._keys.stream(command.stream)
         if await self._redis.xlen(stream) >= MAX_WAITING:
@@ -77,6 +80,7 @@ class Admin:
             pipe.set(self._keys.operation(operation.id), operation.to_json(), ex=OPERATION_SECONDS)
             pipe.xadd(stream, fields)
             await pipe.execute()
+        log.info("command given", operation_id=operation.id, kind=kind, version=order.version, reason=reason)
         return operation
 
     async def operation(self, operation_id: str) -> Operation:
@@ -117,7 +121,7 @@ class Admin:
 
 
 def _command(operation: Operation, version: str | None) -> Command:
-    named = {"operation_id": operation.id, "reason": operation.reason}
+    named = {"operation_id": operation.id, "request_id": operation.request_id, "reason": operation.reason}
     match operation.kind:
         case "reload":
             return ReloadRequested(**named)

@@ -1,4 +1,8 @@
-"""Around every request: its id, a bound on how many are in flight, the count, and an answer whatever happens."""
+"""Around every request: its id, a bound on how many are in flight, the count, and an answer whatever happens.
+
+Its id is on every log line that is written meanwhile. There is none for a request as such: at 120 µs it would cost more
+than a prediction; metrics count them.
+"""
 
 import itertools
 import re
@@ -14,6 +18,8 @@ from services.gateway.tally import Tally
 from shared.telemetry import get_logger
 
 ALWAYS_ADMITTED = ("/health", "/metrics")  # an orchestrator must not take a busy gateway for a dead one
+UNTOLD = ("/predict", *ALWAYS_ADMITTED)  # refusals that are only counted: there may be thousands a second
+MAX_PATH = 200  # characters in the log
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -55,19 +61,22 @@ class Edge:
             self._tally.waiting -= waits
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._tally.request(_route(scope), method, answer.status, time.perf_counter() - started)
+            _tell(scope, answer)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer", waits: bool) -> None:
         refused = None if scope["path"].startswith(ALWAYS_ADMITTED) else self._refused(waits)
         if refused is not None:
+            scope["state"]["problem"] = refused
             await answer.problem(refused)
             return
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
             try:
                 await self._app(scope, receive, answer.send)
-            except Exception:
+            except Exception as error:
                 if answer.started:
+                    log.error("answer broken off", error=str(error), **_named(scope))
                     raise  # uvicorn logs it and cuts the connection: half an answer must not pass for a whole one
-                log.exception("request failed", method=scope["method"], path=scope["path"])
+                log.exception("request failed", **_named(scope))
                 await answer.problem(Problem("internal-error", "the request could not be answered"))
 
     def _refused(self, waits: bool) -> Problem | None:
@@ -102,6 +111,19 @@ class _Answer:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": problem.status, "headers": raw})
         await self.send({"type": "http.response.body", "body": body})
+
+
+def _tell(scope: Scope, answer: _Answer) -> None:
+    """Say which requests got no answer for want of something: Redis, the store, a model, room."""
+    problem: Problem | None = scope["state"].get("problem")
+    if problem is None or answer.status <= 500 or scope["path"].startswith(UNTOLD):  # a 500 was told with its cause
+        return
+    known = {"status": answer.status, "problem": problem.slug, "detail": problem.detail}
+    log.warning("request refused", request_id=answer.request_id, **known, **_named(scope))
+
+
+def _named(scope: Scope) -> dict[str, str]:
+    return {"method": scope["method"], "path": scope["path"][:MAX_PATH]}
 
 
 def _given_id(scope: Scope) -> str | None:

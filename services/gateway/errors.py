@@ -45,6 +45,7 @@ def register_handlers(app: FastAPI) -> None:
 
 
 def answer(request: Request, problem: Problem) -> Response:
+    request.state.problem = problem  # `edge` may have to tell of it
     body = problem.body(request.state.request_id)
     return Response(body, problem.status, problem.headers, MEDIA_TYPE)
 

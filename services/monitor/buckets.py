@@ -46,6 +46,8 @@ class Application:
     minutes: Minutes = field(default_factory=dict)
     others: Mapping[str, Summary] = field(default_factory=dict)
     """Counters of other hashes, by key; they do not expire."""
+    job: Mapping[str, object] = field(default_factory=dict)
+    """What the log says of a job that ended, once it was counted."""
 
 
 @dataclass(frozen=True)

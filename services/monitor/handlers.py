@@ -46,6 +46,8 @@ class StatsHandlers:
                 outcomes["waiting"] += 1
                 continue
             (outcome,) = await self._buckets.apply([application], time.time())
+            if outcome == "applied" and application.job:
+                log.info("job finished", **application.job)
             invalid = outcome == "applied" and self._keys.received in application.others
             outcomes["invalid" if invalid else outcome] += 1
         for outcome, number in outcomes.items():
@@ -104,8 +106,13 @@ class StatsHandlers:
 
     def _job(self, entry: Entry, event: JobFinished, version: Version | None) -> Application:
         counters = {event.state: 1, "rows": event.rows, "failed_rows": event.failed}
-        once = (f"{event.job_id}|finished", 0)
-        return Application(entry.stream, entry.id, once=once, others={self._keys.finished_jobs: counters})
+        return Application(
+            entry.stream,
+            entry.id,
+            once=(f"{event.job_id}|finished", 0),
+            others={self._keys.finished_jobs: counters},
+            job=event.model_dump(include={"job_id", "request_id", "state", "rows", "failed"}),
+        )
 
 
 def _number(value: int) -> int:

@@ -102,7 +102,7 @@ class Webhooks:
             task.add_done_callback(self._tasks.pop)
 
     async def _handle(self, message: Claimed, host: str, claimed_at: float) -> None:
-        known = {"message": message.id, "host": host}  # no more of the URL, which may hold a secret
+        known = {**_context(message), "host": host}  # no more of the URL, which may hold a secret
         try:
             if message.state != "due":  # it has ended, and the store was not told yet
                 await self._settle(message, message.state, message.attempts, message.tries)
@@ -129,7 +129,7 @@ class Webhooks:
         try:
             return await self._delivery.send(message.id, message.url, message.body.encode())
         except Exception:  # a bug of ours: the message must be given up some day, too
-            log.exception("sending a webhook failed", message=message.id)
+            log.exception("sending a webhook failed", **_context(message))
             return Answer(error=FAILED)
 
     def _next(self, answer: Answer, message: Claimed, tries: int) -> tuple[WebhookState, timedelta | None]:
@@ -156,7 +156,7 @@ class Webhooks:
             try:
                 return await self._messages.settle(message, state, attempts, tries=tries, again=pause)
             except (RedisError, OSError) as error:
-                log.debug("cannot say what became of a webhook now", message=message.id, error=str(error))
+                log.debug("cannot say what became of a webhook now", error=str(error), **_context(message))
             await asyncio.sleep(LOOK_SECONDS)
         raise AssertionError  # until_cancelled does not end
 
@@ -165,9 +165,14 @@ class Webhooks:
             async with asyncio.timeout(self._timeout.total_seconds() / 2):
                 await write_outcome(self._store, message.id, Webhook(url=message.url, state=state, attempts=attempts))
         except OSError as error:  # a TimeoutError is one
-            log.warning("the store cannot be told of a webhook; trying again", message=message.id, error=str(error))
+            log.warning("the store cannot be told of a webhook; trying again", error=str(error), **_context(message))
             return False
         return True
+
+
+def _context(message: Claimed) -> dict[str, str]:
+    """What every log line about it carries: the id of a message is that of its job."""
+    return {"job_id": message.id, "request_id": message.request_id}
 
 
 def _before(message: Claimed) -> tuple[Attempt, ...]:

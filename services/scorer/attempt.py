@@ -27,4 +27,4 @@ class Attempt:
     @property
     def context(self) -> dict[str, object]:
         """What every log line of this attempt carries."""
-        return {"job_id": self.held.job, "chunk": self.held.chunk, "deliveries": self.deliveries}
+        return {**self.held.context, "deliveries": self.deliveries}

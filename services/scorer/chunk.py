@@ -107,7 +107,7 @@ class ChunkWork:
         held, deaths = attempt.held, attempt.deliveries - 1
         reason = f"its chunk was given up after {deaths} attempts without result"
         first, rows = spec.first_row(held.chunk), spec.rows_of(held.chunk)
-        log.error("giving a chunk up", **attempt.context)
+        log.error("giving a chunk up", rows=rows, **attempt.context)
         letter = DeadLetter(job_id=held.job, chunk=held.chunk, row=first, rows=rows, reason=reason, deaths=deaths)
         data = await self._inputs.chunk(spec, held.chunk)
         try:
@@ -138,6 +138,7 @@ class ChunkWork:
         if answer == "ok":
             took = time.monotonic() - attempt.started
             self._metrics.committed(scored.rows, scored.failed, dropped, engine=scored.seconds, took=took)
+            log.debug("chunk scored", rows=scored.rows, failed=scored.failed, seconds=round(took, 4), **attempt.context)
         return answer
 
     async def _put(self, held: Held, scored: Scored) -> str:

@@ -47,7 +47,7 @@ class Finaliser:
         attempt.lease.settle()
         answer = await until_answered(lambda: self._queue.finish(attempt.held, record.status))
         if answer == "ok":
-            log.info("job completed", rows=spec.rows, failed=record.status.failed, **attempt.context)
+            log.info("job finished", **record.status.outcome())
             self._metrics.jobs.labels("completed").inc()
         return answer
 

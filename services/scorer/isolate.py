@@ -67,7 +67,13 @@ class Isolation:
         if self._engine is None or self._digest != spec.model_digest:
             await self.end()
             model, artifact = await self._inputs.model(spec), await self._inputs.artifact(spec)
-            log.info("isolating chunks in a process of their own", model=spec.model_name, version=spec.model_version)
+            log.info(
+                "isolating chunks in a process of their own",
+                model=spec.model_name,
+                version=spec.model_version,
+                job_id=spec.id,
+                request_id=spec.request_id,
+            )
             self._engine, self._digest = await IsolatedEngine.start(artifact.onnx, model.golden), spec.model_digest
         return self._engine
 

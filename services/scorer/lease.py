@@ -70,4 +70,4 @@ class ChunkLease:
                 pause = self._every
             except (RedisError, OSError) as error:
                 pause = min(RETRY_SECONDS, self._every)  # the lease is ageing
-                log.debug("could not renew a lease", job_id=self._held.job, chunk=self._held.chunk, error=str(error))
+                log.debug("could not renew a lease", error=str(error), **self._held.context)

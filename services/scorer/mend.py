@@ -28,9 +28,10 @@ class Mender:
     async def mend(self) -> None:
         """Look at every open job once. Harmless while everything runs."""
         snapshot = await self._upkeep.snapshot()
+        jobs = {status.id: status for status in snapshot.jobs}
         for entry in snapshot.stranded:
             if await self._upkeep.requeue(entry):
-                self._note("requeued", snapshot.entries[entry][0])
+                self._note("requeued", jobs.get(snapshot.entries[entry][0]))
         there: dict[str, set[int]] = defaultdict(set)
         for job, chunk in snapshot.entries.values():
             there[job].add(chunk)
@@ -40,16 +41,16 @@ class Mender:
             except RedisError:
                 raise
             except Exception as error:  # one job that cannot be helped must not keep the others from it
-                log.warning("could not mend a job", job_id=status.id, error=str(error))
+                log.warning("could not mend a job", error=str(error), **status.context)
 
     async def _job(self, status: JobStatus, there: set[int], committed: int) -> None:
         if status.ended:
             if status.state != "completed":
                 await record_end(self._queue, self._store, status)
-                self._note("recorded", status.id)
+                self._note("recorded", status)
         elif status.state == "finalizing" and committed == status.chunks:
             if FINALISE not in there and await self._queue.feed(status.id, self._fleet.window, [FINALISE]):
-                self._note("finalised", status.id)
+                self._note("finalised", status)
         elif status.state != "finalizing" and (late := overdue(status, utc_now())):
             await self._expire(status.id, late)
         else:
@@ -59,7 +60,7 @@ class Mender:
         """End a job that nobody works on; a scorer that does finds out for itself."""
         ended = await end_job(self._queue, self._store, job_id, "expired", late)
         if ended is not None and ended.state == "expired":
-            log.warning("ending a job early", job_id=job_id, state="expired", reason=late)
+            log.warning("job finished", reason=late, **ended.outcome())
             self._metrics.jobs.labels("expired").inc()
 
     async def _feed(self, status: JobStatus, there: set[int], committed: int) -> None:
@@ -74,8 +75,8 @@ class Mender:
         if missing or short or not consistent:
             fed = await self._queue.feed(status.id, self._fleet.window, missing)
         if (missing and fed) or not consistent:
-            self._note("fed", status.id)
+            self._note("fed", status)
 
-    def _note(self, kind: str, job_id: str) -> None:
-        log.warning("mended a job", kind=kind, job_id=job_id)
+    def _note(self, kind: str, job: JobStatus | None) -> None:
+        log.warning("mended a job", kind=kind, **(job.context if job else {}))
         self._metrics.mended.labels(kind).inc()

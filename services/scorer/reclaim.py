@@ -71,7 +71,7 @@ class Reclaimer:
             held = await self._upkeep.claim(self._consumer, self._lease)
             if held is None:
                 return False
-            log.warning("taking over from a silent scorer", job_id=held.job, chunk=held.chunk)
+            log.warning("taking over from a silent scorer", **held.context)
             self._metrics.reclaimed.inc()
             await self._worker.process(held)
             return True

@@ -81,7 +81,8 @@ class Restorer:
             restored = await self._queue.submit(spec, self._fleet.window) == "ok"
         if restored:
             state = record.status.state if record else "queued"
-            log.warning("redis forgot a job: restored it from the store", job_id=job_id, state=state)
+            told = {"state": state, "job_id": job_id, "request_id": spec.request_id}
+            log.warning("redis forgot a job: restored it from the store", **told)
             self._metrics.mended.labels("restored").inc()
 
     async def _unsubmitted(self, job_id: str) -> None:

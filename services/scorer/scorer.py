@@ -94,7 +94,7 @@ class Scorer:
 
     async def _hand_back(self, consumer: str) -> None:
         for held in await self.upkeep.held_by(consumer):
-            log.warning("handing a chunk back unfinished", job_id=held.job, chunk=held.chunk)
+            log.warning("handing a chunk back unfinished", **held.context)
             await self.queue.release(held)
         await self.upkeep.retire(consumer)
 

@@ -17,7 +17,7 @@ from services.scorer.patience import JobImpossible, StoreAway, until_answered
 from services.scorer.score import EngineFailed
 from services.scorer.thread import EngineHangs
 from shared.clock import utc_now
-from shared.jobs import EndState, overdue
+from shared.jobs import TERMINAL, EndState, JobStatus, overdue
 from shared.records import end_job
 from shared.scripts import FINALISE, Held, JobQueue
 from shared.store import Store
@@ -84,7 +84,7 @@ class Worker:
                 self._count(lost.answer, held)
             except Exception:
                 # Ours to mend: it stays pending and is tried again, until it has been tried too often.
-                log.exception("could not do what an entry asks for", job_id=held.job, chunk=held.chunk)
+                log.exception("could not do what an entry asks for", **held.context)
                 self._count("error", held)
 
     async def _begin(self, held: Held, lease: ChunkLease) -> str:
@@ -95,7 +95,10 @@ class Worker:
         try:
             if held.chunk == FINALISE:
                 return await self._finaliser.do(attempt)
-            late = overdue(await self._inputs.spec(held.job), utc_now())
+            spec = await self._inputs.spec(held.job)
+            if begun.starts:
+                log.info("job started", rows=spec.rows, chunks=spec.chunks, version=spec.model_version, **held.context)
+            late = overdue(spec, utc_now())
             return await self._end(attempt, "expired", late) if late else await self._chunks.do(attempt)
         except JobImpossible as impossible:
             return await self._end(attempt, "failed", str(impossible))
@@ -112,15 +115,16 @@ class Worker:
             await self._end_process(held)
 
     async def _end(self, attempt: Attempt, state: EndState, reason: str) -> str:
-        log.warning("ending a job early", state=state, reason=reason, **attempt.context)
         held = attempt.held
         attempt.lease.settle()  # the job having ended, a renewal would take the entry for lost
-        await until_answered(lambda: self._decide(held.job, state, reason))
+        ended = await until_answered(lambda: self._decide(held.job, state, reason))
+        if ended is not None:
+            log.warning("job finished", reason=reason, **ended.outcome())
         try:
             await end_job(self._queue, self._store, held.job, state, reason)
         except Exception:
             # Its end is decided all the same; the janitor records it once the store lets it.
-            log.exception("could not record the end of a job", **attempt.context)
+            log.exception("could not record the end of a job", state=state, reason=reason, **attempt.context)
         self._metrics.jobs.labels(state).inc()
         await until_answered(lambda: self._queue.begin(held))  # the job having ended, this drops the entry
         return state
@@ -133,12 +137,15 @@ class Worker:
             logging.shutdown()
             os._exit(EX_SOFTWARE)
 
-    async def _decide(self, job_id: str, state: EndState, reason: str) -> None:
+    async def _decide(self, job_id: str, state: EndState, reason: str) -> JobStatus | None:
+        """End a job, and return it; None if somebody else did, or it is gone."""
         status = await self._queue.status(job_id)
-        if status is not None:
-            await self._queue.end(status, state, reason)
+        if status is None or await self._queue.end(status, state, reason) in ("unknown", *TERMINAL):
+            return None
+        ended = await self._queue.status(job_id)
+        return ended if ended is not None and ended.state == state else None  # what is finalised does not expire
 
     def _count(self, outcome: str, held: Held) -> None:
         self._metrics.chunks.labels(outcome).inc()
         if outcome == "lost":
-            log.warning("lost a lease: another scorer has the chunk", job_id=held.job, chunk=held.chunk)
+            log.warning("lost a lease: another scorer has the chunk", **held.context)

@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+import structlog
 from pydantic import BaseModel, ConfigDict
 
 from services.trainer.settings import TrainerSettings
@@ -32,6 +33,8 @@ class TrainingJob(BaseModel):
     mlflow_uri: str
     taken: tuple[str, ...] = ()
     """Versions that the store has already."""
+    asked: dict[str, str] = {}
+    """Who asked for it, for the log."""
 
 
 class TrainingLine(BaseModel):
@@ -60,6 +63,7 @@ def main() -> int:
     job = TrainingJob.model_validate(json.load(sys.stdin))
     settings = TrainerSettings.load()
     configure_logging("trainer", settings)
+    structlog.contextvars.bind_contextvars(**job.asked)
     try:
         from services.trainer.training import train  # noqa: PLC0415 - seconds of imports, inside the try
 

@@ -18,7 +18,7 @@ from shared.clock import utc_now
 from shared.events import OPERATION_SECONDS, Command, Operation
 from shared.keys import TRAINERS_GROUP, Keys
 from shared.tasks import until_cancelled
-from shared.telemetry import get_logger
+from shared.telemetry import get_logger, traced
 
 CONSUMER = "trainer"
 PAUSE = 1.0  # seconds between attempts while Redis is away
@@ -84,7 +84,8 @@ class Lane:
         except (ValidationError, KeyError) as invalid:
             log.error("dropping a command that is not readable", stream=stream, error=str(invalid))
         else:
-            ended = await self._perform(command, handler)
+            with traced(request_id=command.request_id, operation_id=command.operation_id):
+                ended = await self._perform(command, handler)
         for _ in until_cancelled():  # what has taken effect is not carried out again because Redis is away now
             try:
                 if command is not None:
@@ -109,19 +110,22 @@ class Lane:
             with suppress(RedisError, OSError):  # progress is not worth a training
                 await self._update(command, state="running", detail=detail)
 
+        log.info("command taken", stream=command.stream, reason=command.reason)
         try:
             await report("")
-            return {"state": "succeeded", "detail": "", "result": await handler(command, report)}
+            result = await handler(command, report)
+            log.info("command succeeded", stream=command.stream, **result)
+            return {"state": "succeeded", "detail": "", "result": result}
         except CommandFailed as failed:
-            log.warning("command failed", kind=command.stream, error=str(failed))
+            log.warning("command failed", stream=command.stream, error=str(failed))
             return {"state": "failed", "detail": str(failed)}
         except RedisError:
             raise  # nobody's fault: it stays pending and is carried out again
         except OSError as error:
-            log.warning("command failed", kind=command.stream, error=str(error))
+            log.warning("command failed", stream=command.stream, error=str(error))
             return {"state": "failed", "detail": f"the disk or the store failed: {error}"}
         except Exception as error:
-            log.exception("command failed", kind=command.stream)
+            log.exception("command failed", stream=command.stream)
             return {"state": "failed", "detail": f"internal error: {error}"}
 
     async def _update(self, command: Command, **changes: Any) -> None:

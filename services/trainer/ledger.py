@@ -30,8 +30,15 @@ class PromotionRecord(BaseModel):
     reason: str
     operation: str | None = None
     """The command that asked for it."""
+    request_id: str = ""
+    """Of the HTTP request that gave that command, for logs."""
     started_at: AwareDatetime
     state: Literal["staged", "done", "aborted"] = "staged"
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """Who asked for it, for the log."""
+        return {"request_id": self.request_id, "operation_id": self.operation or ""}
 
     @property
     def champion(self) -> Champion:

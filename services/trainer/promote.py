@@ -30,26 +30,40 @@ from shared.replica import SERVING, live_replicas
 from shared.settings import CommonSettings
 from shared.store import Store
 from shared.tasks import end, until_cancelled
-from shared.telemetry import get_logger
+from shared.telemetry import TRACE, get_logger, trace, traced
 
 LEASE = timedelta(seconds=15)
 GRACE = timedelta(seconds=30)  # beyond its deadline, for another promotion to end
 STOPPED = "the trainer stopped before all replicas had agreed"
 
 # Every script checks the lease first: a trainer that was paused past its end must not write.
-# KEYS: lease, model, stream | ARGV: token, version, digest, promotion id, event
+# KEYS: lease, model, stream | ARGV: token, version, digest, promotion id, event, events kept, request, operation
 _STAGE = """
 if redis.call('GET',KEYS[1])~=ARGV[1] then return 0 end
-redis.call('HSET',KEYS[2],'candidate_version',ARGV[2],'candidate_digest',ARGV[3],'promotion_id',ARGV[4])
+redis.call('HSET',KEYS[2],'candidate_version',ARGV[2],'candidate_digest',ARGV[3],'promotion_id',ARGV[4],
+  'candidate_request_id',ARGV[7],'candidate_operation_id',ARGV[8])
 redis.call('XADD',KEYS[3],'MAXLEN','~',ARGV[6],'*','__data__',ARGV[5]) return 1
 """
-# KEYS: lease, model, stream | ARGV: token, version, digest, epoch, event
+# KEYS: lease, model, stream | ARGV: token, version, digest, epoch, event, events kept, request, operation
+# Who asked for an epoch stays, however often it is told again.
 _FLIP = """
 if redis.call('GET',KEYS[1])~=ARGV[1] then return 0 end
+local asked={ARGV[7],ARGV[8]}
+if redis.call('HGET',KEYS[2],'epoch')==ARGV[4] then
+  asked=redis.call('HMGET',KEYS[2],'request_id','operation_id')
+end
 redis.call('DEL',KEYS[2])
-redis.call('HSET',KEYS[2],'version',ARGV[2],'digest',ARGV[3],'epoch',ARGV[4])
+redis.call('HSET',KEYS[2],'version',ARGV[2],'digest',ARGV[3],'epoch',ARGV[4],
+  'request_id',asked[1] or '','operation_id',asked[2] or '')
 redis.call('XADD',KEYS[3],'MAXLEN','~',ARGV[6],'*','__data__',ARGV[5]) return 1
 """
+CANDIDATE = (
+    "candidate_version",
+    "candidate_digest",
+    "promotion_id",
+    "candidate_request_id",
+    "candidate_operation_id",
+)
 
 log = get_logger(__name__)
 
@@ -210,6 +224,7 @@ class Promoter:
             previous=champion.version if champion else None,
             reason=reason,
             operation=operation,
+            request_id=trace().get("request_id", ""),
             started_at=utc_now(),
         )
         await self.ledger.open(record)
@@ -231,10 +246,11 @@ class Promoter:
         """Finish or abort the promotion that the last holder of the lease left open, and return the champion."""
         record, champion = await self.ledger.unsettled(), await self.ledger.champion()
         if record is not None:
-            if champion == record.champion:
-                await self._finish(lease, record)
-            else:
-                await self._abort(lease, record, why)
+            with traced(**record.asked):
+                if champion == record.champion:
+                    await self._finish(lease, record)
+                else:
+                    await self._abort(lease, record, why)
         return champion
 
     async def _stage(self, lease: Lease, record: PromotionRecord) -> None:
@@ -242,7 +258,7 @@ class Promoter:
         args = [record.version, record.digest, record.id, event.model_dump_json()]
         if not await self._run(_STAGE, lease, ModelStaged.stream, args):
             raise PromotionRefused("the promotion lease was lost: another trainer took over")
-        log.info("promotion staged", version=record.version, promotion=record.id)
+        log.info("promotion staged", version=record.version, promotion_id=record.id)
 
     async def _agreement(self, record: PromotionRecord, progress: Progress) -> None:
         """Return when every live replica has accepted the candidate."""
@@ -284,7 +300,8 @@ class Promoter:
         else:
             self._counted(record.action)
         self._mirroring = asyncio.create_task(self._mirror(record.version, self._mirroring))
-        log.info(record.action, version=record.version, epoch=record.epoch, reason=record.reason)
+        told = {"version": record.version, "epoch": record.epoch, "reason": record.reason}
+        log.info(record.action, promotion_id=record.id, **told)
 
     async def _mirror(self, version: str, before: asyncio.Task[None] | None) -> None:
         """Tell the registry. Serving does not depend on it, and the next promotion tells it again."""
@@ -301,7 +318,7 @@ class Promoter:
             await self._mirroring
 
     async def _abort(self, lease: Lease, record: PromotionRecord, why: str) -> None:
-        log.warning("promotion aborted", version=record.version, why=why)
+        log.warning("promotion aborted", version=record.version, promotion_id=record.id, why=why)
         await self.ledger.abort(record, why)
         try:
             await self._publish(lease, await self.ledger.champion())
@@ -311,9 +328,7 @@ class Promoter:
     async def _publish(self, lease: Lease, champion: Champion | None) -> None:
         """Make Redis say what the store says, without a candidate."""
         if champion is None:
-            await self._redis.hdel(
-                self._keys.model(self._name), "candidate_version", "candidate_digest", "promotion_id"
-            )
+            await self._redis.hdel(self._keys.model(self._name), *CANDIDATE)
             return
         event = ModelPromoted(model_name=self._name, version=champion.version, epoch=champion.epoch)
         args = [champion.version, champion.digest, str(champion.epoch), event.model_dump_json()]
@@ -321,7 +336,9 @@ class Promoter:
 
     async def _run(self, script: str, lease: Lease, stream: str, args: list[str]) -> bool:
         names = [lease.key, self._keys.model(self._name), self._keys.stream(stream)]
-        return bool(await self._redis.eval(script, len(names), *names, lease.token, *args, str(BROADCAST_LENGTH)))
+        asked = [trace().get(name, "") for name in TRACE]
+        values = [lease.token, *args, str(BROADCAST_LENGTH), *asked]
+        return bool(await self._redis.eval(script, len(names), *names, *values))
 
 
 async def wait_converged(redis: Redis, names: keys.Keys, epoch: int, patience: float) -> list[str]:

@@ -28,7 +28,7 @@ from shared.params import ParamsInvalid, PromotionParams, load_params
 from shared.replica import Replica
 from shared.store import ObjectNotFound, Store
 from shared.tasks import until_cancelled
-from shared.telemetry import get_logger
+from shared.telemetry import get_logger, trace
 
 LINE_LIMIT = 1 << 20  # bytes of one line of the child's output
 
@@ -140,6 +140,7 @@ class Trainer:
             out_dir=directory,
             mlflow_uri=self.settings.mlflow_uri,
             taken=tuple(await self.store.directories(f"models/{self.settings.model_name}")),  # half uploads as well
+            asked=trace(),
         )
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -175,6 +176,8 @@ class Trainer:
 
     async def _show(self, detail: str) -> None:
         """Tell whoever looks at the replicas what we are doing."""
+        if (self.replica.state, self.replica.detail) == ("training", detail):
+            return
         self.replica.state, self.replica.detail = "training", detail
         log.info("progress", detail=detail)
         await self.replica.announce()

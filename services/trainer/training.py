@@ -87,6 +87,7 @@ def train(
     progress("register", 0, 0)
     commit = revision or git_commit(base_dir)
     registered = register_run(mlflow_uri, _record(params, contest, commit, taken))
+    log.info("version registered", version=registered.version, mlflow_run_id=registered.run_id)
     progress("write", 0, 0)
     manifest = seal(out_dir, _manifest_fields(params, contest, registered, parity, commit))
     return Trained(params.model.name, registered.version, out_dir, manifest, contest.dataset.findings)
@@ -94,6 +95,7 @@ def train(
 
 def _hold_contest(params: Params, base_dir: Path, progress: Progress) -> _Contest:
     dataset = load_dataset(params, base_dir)
+    log.info("data loaded", rows=len(dataset.frame), sha256=dataset.sha256)
     for finding in dataset.findings:
         log.info("about the data", finding=finding)
     selection = params.selection

@@ -42,9 +42,10 @@ local function drop(entry)
   redis.call('XDEL', chunks, entry)
 end
 
--- `tries`: deliveries of earlier entries for the same chunk.
+-- `tries`: deliveries of earlier entries for the same chunk. `request`: of the submission, for logs.
 local function add(id, chunk, tries)
-  redis.call('XADD', chunks, '*', 'job', id, 'chunk', chunk, 'tries', tries)
+  local request = redis.call('HGET', job, 'request_id') or ''
+  redis.call('XADD', chunks, '*', 'job', id, 'chunk', chunk, 'tries', tries, 'request', request)
 end
 
 local function finalise(id)
@@ -78,7 +79,8 @@ end
 local function tell(id, ms, body)
   local url = redis.call('HGET', job, 'webhook')
   if not url or redis.call('EXISTS', webhook) == 1 then return end
-  redis.call('HSET', webhook, 'url', url, 'body', body, 'state', 'due')
+  local request = redis.call('HGET', job, 'request_id') or ''
+  redis.call('HSET', webhook, 'url', url, 'body', body, 'state', 'due', 'request_id', request)
   redis.call('ZADD', webhooks_due, ms, id)
 end
 

@@ -69,6 +69,8 @@ class Claimed:
     """When that was tried first."""
     orphaned_at: datetime | None
     """When it was claimed by somebody who never said what became of it."""
+    request_id: str = ""
+    """Of the request that led to it."""
 
 
 class Messages:
@@ -92,9 +94,9 @@ class Messages:
         """
         return bool(await self._run("enqueue", message_id, url, body))
 
-    async def resend(self, message_id: str, url: str, body: str) -> bool:
+    async def resend(self, message_id: str, url: str, body: str, request_id: str = "") -> bool:
         """Have a message sent now, whatever became of it; False while it is being sent."""
-        return bool(await self._run("resend", message_id, url, body))
+        return bool(await self._run("resend", message_id, url, body, request_id))
 
     async def due(self, limit: int) -> list[tuple[str, str]]:
         """Return id and URL of messages that are due, or whose end is to be recorded, those that wait longest first.
@@ -171,6 +173,7 @@ def _claimed(message_id: str, token: str, fields: dict[str, str]) -> Claimed:
         tries=int(fields.get("tries", 0)),
         since=_time(fields.get("since")) or utc_now(),
         orphaned_at=_time(fields.get("claimed")) if "holder" in fields else None,
+        request_id=fields.get("request_id", ""),
     )
 
 

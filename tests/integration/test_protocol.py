@@ -488,10 +488,10 @@ async def test_a_job_is_suspect_once_rows_of_it_were_given_up(scorer: Scorer, qu
     spec = await submitted(queue, rows=300)
     harmless, harmful, next_one = await scorer.take_all()
     await scorer.commit(harmless)
-    assert await queue.begin(harmful) == Begun("ok", 1, suspect=False, letters=0)
+    assert await queue.begin(harmful) == Begun("ok", 1, suspect=False, letters=0, starts=True)
     dead = [DeadLetter(job_id=spec.id, chunk=1, row=row, reason="it crashes", deaths=3) for row in (117, 119)]
     await scorer.commit(harmful, a_part(dead=dead))
-    assert await queue.begin(next_one) == Begun("ok", 1, suspect=True, letters=2)
+    assert await queue.begin(next_one) == Begun("ok", 1, suspect=True, letters=2, starts=False)
     assert await queue.status(spec.id), "it can still be read"
 
 

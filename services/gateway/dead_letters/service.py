@@ -15,6 +15,9 @@ from shared.dead_letters import DeadLetters, LetterPage
 from shared.jobs import DeadLetter, JobStatus
 from shared.keys import Keys
 from shared.store import Store
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,13 @@ class Letters:
         """Raises Problem: there is no such letter."""
         if not await self._letters.drop([letter_id]):
             raise _not_found(letter_id)
+        log.info("dead letters dropped", job_id=letter_id.rpartition(":")[0], letters=1)
 
     async def drop_all(self, job_id: str) -> int:
         """Drop all letters of a job, and return how many there were."""
-        return await self._letters.drop([letter.id for letter in await self._letters.all(job_id)])
+        dropped = await self._letters.drop([letter.id for letter in await self._letters.all(job_id)])
+        log.info("dead letters dropped", job_id=job_id[:100], letters=dropped)
+        return dropped
 
     async def redrive(self, ids: Sequence[str], version: str | None, request_id: str) -> JobStatus:
         """Score the rows of these letters once more, by a version or else the champion. Raises Problem."""

@@ -19,6 +19,9 @@ from shared.keys import Keys
 from shared.records import end_job, read_spec
 from shared.scripts import JobQueue
 from shared.store import Store
+from shared.telemetry import get_logger, trace
+
+log = get_logger(__name__)
 
 
 class Jobs:
@@ -68,4 +71,7 @@ class Jobs:
         if ended is None:  # Redis forgot it: bring it back without work, so that its end is recorded as any other
             await self._queue.submit(await read_spec(self._store, job_id), window=0)
             ended = await end_job(self._queue, self._store, job_id, "cancelled")
+        if ended is not None and ended.state == "cancelled":
+            # Two requests: the one that submitted the job, and this one.
+            log.info("job finished", **ended.outcome(), cancelled_by=trace().get("request_id"))
         return ended or status

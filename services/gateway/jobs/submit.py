@@ -21,7 +21,10 @@ from shared.engine import Model
 from shared.jobs import JobSpec, JobStatus, new_job_id
 from shared.keys import job_path
 from shared.store import Store
+from shared.telemetry import get_logger
 from shared.webhooks import WebhookRefused, check_url
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Submission:
         reservation = await claim.settle(fingerprint, new_job_id())
         known = None if reservation.fresh else await self._acceptance.resumed(reservation.job_id)
         if known is not None:
+            log.info("job repeated", job_id=known.id)
             return known
         try:
             return await self._accept(reservation.job_id, body, upload, model)

@@ -7,9 +7,12 @@ from services.gateway.problems import Problem, unavailable
 from services.gateway.settings import GatewaySettings
 from shared.jobs import JobStatus, job_message
 from shared.store import Store
+from shared.telemetry import get_logger
 from shared.webhooks import WebhookRefused, check_url
 from shared.webhooks.messages import Messages, Webhook
 from shared.webhooks.outcomes import forget_outcome, read_outcome
+
+log = get_logger(__name__)
 
 
 class JobWebhooks:
@@ -55,7 +58,8 @@ class JobWebhooks:
             raise Problem("conflict", f"the webhook cannot be sent: {refused}") from refused
         # First, so that a Redis that loses what comes next has the message queued again from the store.
         await forget_outcome(self._store, job_id)
-        await self._messages.resend(job_id, url, job_message(status))
+        await self._messages.resend(job_id, url, job_message(status), status.request_id)
+        log.info("webhook to be sent again", job_id=job_id)
         return await self.find(job_id)
 
     async def _told(self, job_id: str) -> tuple[JobStatus, str]:

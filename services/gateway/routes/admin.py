@@ -22,7 +22,7 @@ def admin_router(admin: Admin, settings: GatewaySettings) -> APIRouter:
     def add(kind: Kind, summary: str, *slugs: str) -> None:
         async def give(request: Request, wait: Annotated[float, Query(ge=0, le=MAX_WAIT)] = 0) -> Response:
             order = await _order(request, settings)
-            operation = await admin.give(kind, order)
+            operation = await admin.give(kind, order, request.state.request_id)
             return _operation(await admin.wait(operation, wait))
 
         router.add_api_route(
