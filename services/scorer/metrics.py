@@ -68,6 +68,8 @@ class Metrics:
             self.chunks.labels(outcome)
         for outcome in ("value", "error"):
             self.rows.labels(outcome)
+        for state in ("completed", "failed", "expired"):
+            self.jobs.labels(state)
         self._recent: deque[tuple[float, int]] = deque()
         self._busy: deque[tuple[float, int]] = deque(maxlen=_BUSY_CHUNKS)
         self._held = 0

@@ -56,6 +56,12 @@ def test_a_chunk_that_ended_badly_is_seen_the_first_time(outcome: str) -> None:
     assert registry.get_sample_value("tasador_scorer_chunks_total", {"outcome": outcome}) == 0
 
 
+def test_a_job_that_failed_is_seen_the_first_time() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    assert registry.get_sample_value("tasador_scorer_jobs_total", {"state": "failed"}) == 0
+
+
 def test_a_scorer_tells_how_it_is_and_which_version_it_serves(tmp_path: Path) -> None:
     settings, redis = CommonSettings(state_dir=tmp_path), Redis()  # nothing connects
     replica = Replica("scorer", settings, redis)
