@@ -47,6 +47,7 @@ class Lane:
 
     async def run(self) -> None:
         """Carry out commands for ever, those left pending first."""
+        await self._ensure_groups()
         position = "0"
         for _ in until_cancelled():
             try:
@@ -57,6 +58,7 @@ class Lane:
             except ResponseError as error:  # most likely the groups are gone with the data
                 position = "0"
                 log.warning("reading commands failed", error=str(error))
+                await asyncio.sleep(PAUSE)
                 await self._ensure_groups()
             except (RedisError, OSError):
                 position = "0"  # the answer that was lost may have brought an entry
@@ -68,7 +70,6 @@ class Lane:
         return [(stream, entry_id, fields) for stream, entries in found or [] for entry_id, fields in entries]
 
     async def _ensure_groups(self) -> None:
-        await asyncio.sleep(PAUSE)
         try:
             for stream in self._kinds:
                 await ensure_group(self._redis, stream, TRAINERS_GROUP)
