@@ -4,9 +4,11 @@ import os
 from datetime import timedelta
 from typing import Any
 
+from obstore import parse_scheme
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
+from shared.credentials import file_credentials
 from shared.settings import PREFIX, SettingsInvalid
 
 # A store that does not answer is an error within some ten seconds: whoever can wait longer tries again himself.
@@ -29,14 +31,19 @@ def open_remote(url: str) -> Any:
     """Return obstore's client. Region, endpoint and credentials come from the environment (`AWS_REGION`, …).
 
     Raises:
-        SettingsInvalid: it is no URL that obstore knows. Whether the store can be reached shows when it is used.
+        SettingsInvalid: it is no URL that obstore knows, or a file of credentials cannot be used. Whether the store can
+            be reached shows when it is used.
     """
     # obstore forgets those of the environment when it is given any.
     chosen = {name.lower(): os.environ[f"AWS_{name}"] for name in _VARIABLES if f"AWS_{name}" in os.environ}
     options: Any = _CLIENT | chosen
     retries: Any = _RETRIES
     try:
-        return from_url(url, client_options=options, retry_config=retries)
+        credentials = file_credentials() if parse_scheme(url) == "s3" else None
+        given: Any = {"credential_provider": credentials} if credentials else {}
+        return from_url(url, client_options=options, retry_config=retries, **given)
+    except SettingsInvalid:
+        raise
     except (BaseError, ValueError) as error:
         raise SettingsInvalid(f"{PREFIX}STORE_URL: {first_line(error)}") from None
 

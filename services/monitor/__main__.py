@@ -116,10 +116,10 @@ def main() -> int:
         settings = MonitorSettings.load()
         configure_logging("monitor", settings)
         listening = listen(settings.monitor_host, settings.monitor_port, "TASADOR_MONITOR_PORT")
+        runtime = build(settings)
     except (SettingsInvalid, AddressInUse) as refused:
         sys.stderr.write(f"monitor: {refused}\n")
         return 2
-    runtime = build(settings)
     runtime.replica.address = settings.monitor_address or address_of(listening)
     get_logger("services.monitor").info("listening", address=runtime.replica.address)
     # uvicorn raises the signal again after its shutdown; that is then a clean end.
