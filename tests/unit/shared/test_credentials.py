@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -72,7 +73,9 @@ def test_they_are_not_read_for_every_request(files: Path) -> None:
     client = open_remote("s3://bucket")
     assert signed_with(client) == ("key-1", None)
     (files / "key").write_text("key-2")
-    assert signed_with(client) == ("key-1", None)
+    deadline = monotonic() + 0.3  # what obstore asked for within 0.1 s it does not ask for again in any case
+    while monotonic() < deadline:
+        assert signed_with(client) == ("key-1", None)
     until = FileCredentials(timedelta(seconds=60))()["expires_at"] - datetime.now(UTC)
     assert timedelta(seconds=50) < until <= timedelta(seconds=60)
 
