@@ -52,6 +52,24 @@ def full_disk(place: Place, refused: str) -> FullDisk:
     return store
 
 
+class Withholding(Store):
+    """A store that gives out nothing of version 2 until it may."""
+
+    may: asyncio.Event
+
+    async def get(self, key: str) -> bytes:
+        if key.startswith(keys.artifact_prefix("model", "2")):
+            await self.may.wait()
+        return await super().get(key)
+
+
+def withholding(place: Place) -> Withholding:
+    store = Withholding.open(place.settings.store_url)
+    assert isinstance(store, Withholding)
+    store.may = asyncio.Event()
+    return store
+
+
 def with_store(place: Place, store: Store) -> Promoter:
     patience = timedelta(seconds=10)
     return Promoter(place.settings, store, place.redis, place.registry, patience, counted=place.outcomes.append)
@@ -123,21 +141,20 @@ async def test_a_decision_that_was_written_is_finished_although_the_history_coul
 async def test_redis_flushed_in_the_middle_aborts_and_leaves_no_candidate(
     place: Place, redis_server: RedisServer
 ) -> None:
-    flushed = False
+    store = withholding(place)  # a replica that agreed at once would leave no time for it
 
     async def flush(_: str) -> None:
-        nonlocal flushed
-        if not flushed:
-            flushed = True
+        if not store.may.is_set():
             redis_server.flush()
+            store.may.set()
 
-    async with place.replica(1) as one:
+    async with place.replica(1, store) as one:
         await serving("1", one)
         promoter = place.promoter()
         keeping = asyncio.create_task(promoter.keep_published(0.1))
         with pytest.raises(PromotionRefused):
             await promoter.promote("2", "better", flush)
-        assert flushed
+        assert store.may.is_set()
 
         async def healed() -> bool:
             fields: Any = await place.redis.hgetall(MODEL)
