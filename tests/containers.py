@@ -1,8 +1,12 @@
 """What tests on containers share, and a Redis or Valkey of a public image."""
 
+import atexit
 import functools
 import os
+import socket
 import subprocess
+import time
+from contextlib import ExitStack
 from typing import NoReturn
 
 import pytest
@@ -41,6 +45,43 @@ def _give_up(missing: str) -> NoReturn:
     pytest.skip(missing)
 
 
+@functools.cache
+def let_ryuk_know() -> None:
+    """Have Ryuk remove the containers of testcontainers that this process leaves behind, however it ends.
+
+    testcontainers starts Ryuk and tells it, but does not look whether it was heard; on a busy machine it was not, and
+    nothing is removed (testcontainers-python#1114). So it is told once more, until it answers.
+    """
+    from testcontainers.core.config import testcontainers_config  # noqa: PLC0415 - as below
+    from testcontainers.core.container import Reaper  # noqa: PLC0415
+    from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID  # noqa: PLC0415
+
+    if testcontainers_config.ryuk_disabled:
+        return
+    Reaper.get_instance()
+    ryuk = Reaper._container
+    assert ryuk is not None
+    address = (ryuk.get_container_host_ip(), ryuk.get_exposed_port(8080))
+    deadline = time.monotonic() + 30
+    while not _was_heard(address, f"label={LABEL_SESSION_ID}={SESSION_ID}\n"):
+        assert time.monotonic() < deadline, f"Ryuk does not answer on {address}"
+        time.sleep(0.1)
+
+
+def _was_heard(address: tuple[str, int], words: str) -> bool:
+    """Ryuk removes what was named to it when the last connection has gone, so this one stays."""
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(socket.create_connection(address, timeout=2))
+            connection.sendall(words.encode())
+            heard = connection.recv(16).startswith(b"ACK")
+        except OSError:
+            return False
+        if heard:
+            atexit.register(stack.pop_all().close)
+        return heard
+
+
 class RedisContainer(RedisServer):
     """Its data is in the image's volume /data, which lives as long as the container: through `kill`, until the end."""
 
@@ -48,6 +89,7 @@ class RedisContainer(RedisServer):
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only these tests need wait for it
 
         require_engine()
+        let_ryuk_know()
         super().__init__()
         # No password, on a port of the loopback address.
         self._container = DockerContainer(image).with_command(flags({"protected-mode": "no"} | DURABLE))
