@@ -3,9 +3,13 @@
 import asyncio
 from contextlib import aclosing
 
+import pytest
+
 from shared.broker import connect
 from shared.settings import CommonSettings
 from tests.redis_server import RedisServer
+
+pytestmark = pytest.mark.delivery
 
 AT_ONCE = 8
 

@@ -23,6 +23,8 @@ from shared.scripts import Held, JobQueue
 from shared.store import Store
 from tests.scorers import Jobs
 
+pytestmark = pytest.mark.delivery
+
 
 class Unanswered(Store):
     """Writes its first part, and says that it could not."""

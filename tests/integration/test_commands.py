@@ -17,6 +17,8 @@ from shared.tasks import end
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 KEYS = Keys()
 STREAM = KEYS.stream(RetrainRequested.stream)
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from redis.asyncio import Redis
 
 from shared.clock import utc_now
@@ -9,6 +10,8 @@ from shared.jobs import JobSpec
 from shared.records import end_job, read_record
 from tests.scorers import Fleet, Jobs, ready_scorers
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.delivery
 
 
 async def reached(jobs: Jobs, spec: JobSpec, state: str) -> None:

@@ -18,6 +18,8 @@ from shared.store import Store
 from tests.scorers import Fleet, Jobs, ready_scorers
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 
 @pytest.fixture
 async def full(redis: Redis) -> AsyncIterator[Redis]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from services.gateway.publish import publisher
@@ -13,6 +14,8 @@ from tests.integration.gateway import Gateway, a_gateway
 from tests.integration.test_gateway_http import ROW
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.delivery
 
 EVENT = "x" * 10_000
 

@@ -13,6 +13,8 @@ from tests.redis_server import RedisServer
 from tests.scorers import Fleet, Jobs, Keeper, ScorerProcess
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 ROWS, CHUNK_ROWS = 850, 100
 LEASE = 4  # seconds: no scorer that lives, on a slow machine, loses one
 

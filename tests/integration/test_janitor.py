@@ -33,6 +33,8 @@ from shared.webhooks.outcomes import write_outcome
 from tests.builders import a_spec
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 RETENTION = timedelta(days=30)
 
 

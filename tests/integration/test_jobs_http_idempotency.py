@@ -19,6 +19,8 @@ from shared.store import Store
 from tests.integration.by_hand import Gateway, HandScorer, a_csv, gateway, problem, ready_store
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 
 @pytest.fixture
 async def store(tmp_path: Path) -> Store:

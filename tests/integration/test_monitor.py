@@ -161,6 +161,7 @@ async def total(client: httpx.AsyncClient) -> int:
     return int((await get(client, "/stats"))["lifetime"]["all"]["total_predictions"])
 
 
+@pytest.mark.delivery
 async def test_figures_survive_a_monitor_that_is_killed_in_the_middle(monitors: Monitors) -> None:
     size, count = 250, 80
     chunks = [monitors.chunk(number, 100) for number in range(50)]
@@ -241,6 +242,7 @@ async def test_the_log_equals_what_was_sent(monitors: Monitors) -> None:
     assert rows == expected
 
 
+@pytest.mark.delivery
 async def test_a_duplicate_counts_once_a_gap_counts_as_dropped_and_rubbish_blocks_nothing(monitors: Monitors) -> None:
     logged = monitors.keys.stream(LOGGED)
     rubbish: list[dict[bytes | str, bytes | str]] = [
@@ -272,6 +274,7 @@ async def test_a_duplicate_counts_once_a_gap_counts_as_dropped_and_rubbish_block
     assert 'tasador_monitor_events_total{outcome="invalid",stream="predictions.logged.v1"} 7.0' in metrics
 
 
+@pytest.mark.delivery
 async def test_it_heals_after_the_server_lost_everything(monitors: Monitors) -> None:
     async with monitors.running() as client:
         await monitors.send(monitors.event(10, 0, 1))
@@ -302,6 +305,7 @@ async def test_a_store_that_cannot_be_written_stops_neither_counting_nor_healing
     assert set(ids.values()) == {1}
 
 
+@pytest.mark.delivery
 async def test_it_serves_what_it_can_while_redis_is_away_and_goes_on_when_it_is_back(monitors: Monitors) -> None:
     async with monitors.running() as client:
         await monitors.send(monitors.event(10, 0, 1))
@@ -345,6 +349,7 @@ async def test_it_starts_without_redis(monitors: Monitors) -> None:
             await eventually(lambda: _equals(client, 10), within=30)
 
 
+@pytest.mark.delivery
 async def test_two_monitors_side_by_side_count_everything_once(monitors: Monitors) -> None:
     async with monitors.running(replica_id="one") as client, monitors.running(replica_id="other") as second:
         for number in range(60):

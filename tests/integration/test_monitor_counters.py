@@ -29,6 +29,8 @@ from tests.redis_server import RedisServer
 from tests.unit.monitor.builders import Rows, an_event, some_rows
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 KIND = PredictionsLogged.stream
 NOW = time.time()
 THIS_MINUTE = int(NOW // MINUTE)

@@ -87,6 +87,7 @@ async def test_a_row_costs_itself_and_one_scorer_at_most(
     assert json.loads(await redis.hget(jobs.queue.keys.dead_letter_bodies, letter.id) or "")["row"] == 119
 
 
+@pytest.mark.delivery
 async def test_a_job_full_of_poison_kills_no_more_scorers_than_it_has_chunks_in_work(
     redis: Redis, jobs: Jobs, fleet: Fleet
 ) -> None:
@@ -103,6 +104,7 @@ async def test_a_job_full_of_poison_kills_no_more_scorers_than_it_has_chunks_in_
     assert [letter.row for letter in await letters(jobs, spec)] == [*poison]
 
 
+@pytest.mark.delivery
 async def test_a_scorer_that_is_told_to_stop_drops_the_search_and_hands_the_chunk_back(
     redis: Redis, jobs: Jobs, fleet: Fleet
 ) -> None:

@@ -20,6 +20,8 @@ from tests.artifacts import a_champion, an_artifact, break_graph
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 NAMES = keys.Keys()
 
 

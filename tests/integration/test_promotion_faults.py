@@ -21,6 +21,8 @@ from tests.integration.test_promotion import NAMES, Place, quiet, serving, versi
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 MODEL = NAMES.model("model")
 
 

@@ -16,6 +16,8 @@ from shared.keys import SCORERS_GROUP, Keys
 from shared.scripts import FINALISE, Begun, Held, JobQueue
 from tests.builders import a_spec
 
+pytestmark = pytest.mark.delivery
+
 MEGABYTE = 1 << 20
 
 

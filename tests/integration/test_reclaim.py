@@ -18,6 +18,8 @@ from shared.tasks import end
 from tests.builders import a_spec
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 LEASE = timedelta(seconds=8)
 
 

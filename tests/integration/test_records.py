@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+import pytest
 from redis.asyncio import Redis
 
 from shared.jobs import EndState, JobRecord, JobSpec, JobStatus, Part, new_job_id
@@ -10,6 +11,8 @@ from shared.records import END, SPEC, end_job, find_job, read_record, record_end
 from shared.scripts import NO_LIMIT, JobQueue, Submitted
 from shared.store import Store
 from tests.builders import a_spec
+
+pytestmark = pytest.mark.delivery
 
 
 class Interrupted(JobQueue):

@@ -12,7 +12,7 @@ from tests.integration.by_hand import Gateway, gateway, ready_store
 from tests.scorers import Fleet
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.delivery, pytest.mark.slow, pytest.mark.timeout(300)]
 
 POISON = {"count": 17, "length": 10.5, "weight": 2.0, "place": "atlantis", "grade": "a"}
 FAULTS = Faults(raise_at=-1.0)  # the first feature is the place, and this one training did not see

@@ -69,6 +69,7 @@ async def is_working(redis: Redis, jobs: Jobs, scorer: ScorerProcess) -> None:
     await eventually(holds)
 
 
+@pytest.mark.delivery
 async def test_a_job_is_scored_in_order_by_two_scorers(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
     first, second = fleet.start(), fleet.start()
     await ready(redis, 2)
@@ -113,6 +114,7 @@ async def test_a_killed_scorers_chunk_is_taken_over(redis: Redis, jobs: Jobs, fl
     assert survivor.lines("taking over from a silent scorer") >= 1
 
 
+@pytest.mark.delivery
 async def test_a_scorer_busy_with_what_it_took_over_keeps_nothing_from_others(
     redis: Redis, jobs: Jobs, fleet: Fleet
 ) -> None:
@@ -158,6 +160,7 @@ async def test_a_scorer_paused_past_its_lease_cannot_commit(redis: Redis, jobs: 
     await jobs.assert_complete(spec, x)
 
 
+@pytest.mark.delivery
 async def test_a_job_survives_a_crash_of_redis(
     redis: Redis, jobs: Jobs, fleet: Fleet, redis_server: RedisServer
 ) -> None:
@@ -228,6 +231,7 @@ async def age_leases(redis: Redis, queue: JobQueue) -> None:
         await redis.xclaim(queue.keys.chunks, "scorers", name, 0, [entry], idle=60_000, justid=True)
 
 
+@pytest.mark.delivery
 async def test_jobs_survive_the_loss_of_redis(
     redis: Redis, jobs: Jobs, fleet: Fleet, redis_server: RedisServer
 ) -> None:
@@ -281,6 +285,7 @@ async def test_a_chunk_that_takes_too_long_is_handed_back(redis: Redis, jobs: Jo
     await reached(jobs, spec, "completed")
 
 
+@pytest.mark.delivery
 async def test_a_cancelled_job_keeps_what_is_done_up_to_the_first_gap(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
     fleet.start(scorer_max_rows_per_second=SLOW)
     await ready(redis)
@@ -366,6 +371,7 @@ async def test_a_chunk_that_always_kills_its_scorer_ends_as_errors(redis: Redis,
     assert (letter.job_id, letter.row, letter.rows, letter.deaths) == (spec.id, 0, 100, 2)
 
 
+@pytest.mark.delivery
 async def test_a_reader_that_fails_in_a_loop_is_slowed_down_and_healed(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
     """FastStream would try again at once, for ever: some 700 times a second."""
     fleet.start()
@@ -382,6 +388,7 @@ async def test_a_reader_that_fails_in_a_loop_is_slowed_down_and_healed(redis: Re
     assert calls < 1500, "no more than the first half second of a loop"
 
 
+@pytest.mark.delivery
 async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
     redis: Redis, jobs: Jobs, fleet: Fleet, redis_server: RedisServer
 ) -> None:

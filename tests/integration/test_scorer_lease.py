@@ -15,6 +15,8 @@ from shared.scripts import Held, JobQueue
 from tests.builders import a_spec
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 LEASE = timedelta(seconds=0.3)
 
 

@@ -26,6 +26,8 @@ from tests.integration.test_janitor import RETENTION, Site, flushed
 from tests.scorers import Fleet, Jobs
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 OLD = "0184d5a0-0000-7000-8000-000000000000"  # of the year 2022
 
 

@@ -28,6 +28,8 @@ from tests.receiver import HANG, Receiver, receiver
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.delivery
+
 KEY = bytes(range(32))
 BODY = json.dumps({"type": "job.completed", "data": {"name": "Bücher"}}, ensure_ascii=False)
 PATIENCE = 60.0
