@@ -1,0 +1,160 @@
+"""Three gateways behind one address: all are used, and that one of them ends, dies or changes its model is not seen."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tasador.client import Client
+from tests.compose.load import Load
+from tests.compose.rows import predicted_at_once, some_rows, write_params
+from tests.compose.stack import ComposeStack, Container
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300, func_only=True)]
+
+GATEWAYS = 3
+ROWS = some_rows(300, seed=2)
+
+
+@pytest.fixture(scope="module")
+def gateways(stack: ComposeStack) -> Iterator[list[Container]]:
+    stack.scale(gateway=GATEWAYS)
+    yield stack.ps("gateway")
+    stack.scale(gateway=1)
+
+
+@pytest.fixture(autouse=True)
+def all_are_up(stack: ComposeStack, gateways: list[Container]) -> None:
+    stack.wait(lambda: len(spread_over(stack)) == GATEWAYS)
+
+
+def test_requests_reach_all_of_them(stack: ComposeStack, client: Client) -> None:
+    before = answered(stack, client)
+    load = Load(stack, ROWS)
+    with load.running():
+        load.goes_on()
+    assert load.failures() == []
+    added = {address: count - before[address] for address, count in answered(stack, client).items()}
+    assert len(added) == GATEWAYS
+    assert sum(added.values()) == len(load.answers)
+    assert min(added.values()) > len(load.answers) / GATEWAYS / 2
+
+
+@pytest.mark.parametrize("how", ["kill", "crash", "stop"])
+def test_no_prediction_fails_when_one_of_them_ends(stack: ComposeStack, gateways: list[Container], how: str) -> None:
+    victim = gateways[0]
+    load = Load(stack, ROWS)
+    with load.running():
+        load.goes_on()
+        {"kill": stack.kill, "crash": stack.crash, "stop": stack.stop}[how](victim)
+        load.goes_on()
+        if how != "crash":  # which it survives by itself
+            stack.start(victim)
+        stack.wait(lambda: len(spread_over(stack)) == GATEWAYS)
+        load.goes_on()
+    assert load.failures() == []
+
+
+def test_a_retrained_model_takes_over_everywhere_and_no_prediction_fails(stack: ComposeStack, client: Client) -> None:
+    before = client.model_info()
+    values = {before.version: predicted_at_once(client, ROWS)}
+    write_params(stack.directory / "params.yaml", trees=30)
+    load = Load(stack, ROWS)
+    with load.running():
+        load.goes_on()
+        operation = client.wait_operation(client.retrain(reason="more data").id, timeout=200)
+        assert operation.state == "succeeded", operation.detail
+        assert operation.result["converged"], operation.result
+        load.goes_on()
+    after = client.model_info()
+    assert (after.version, after.epoch) == (operation.result["version"], (before.epoch or 0) + 1)
+    values[after.version] = predicted_at_once(client, ROWS)
+    assert values[after.version] != values[before.version], "this test would not see them mixed"
+
+    assert load.failures() == []
+    assert [answer for answer in load.answers if answer.prediction != values[answer.version][answer.row]] == []
+    versions = [answer.version for answer in load.answers]
+    assert (versions[0], set(versions[-100:])) == (before.version, {after.version})
+
+    assert serving(stack, client) == {"gateway": [after.version] * 3, "scorer": [after.version] * 2}
+    stack.wait(lambda: seen_by_prometheus(stack, "gateway") == [after.version] * 3)
+    stack.wait(lambda: seen_by_prometheus(stack, "scorer") == [after.version] * 2)
+
+
+def test_every_replica_tells_of_a_reload(stack: ComposeStack, client: Client) -> None:
+    asked = httpx.post(
+        f"{stack.url('proxy')}/admin/reload",
+        params={"wait": 60},
+        json={"reason": "to see"},
+        headers={"X-Request-ID": "reload-1"},
+        timeout=90,
+    )
+    operation = asked.raise_for_status().json()
+    assert (operation["state"], operation["result"]["converged"]) == ("succeeded", True)
+    assert client.replicas().converged
+    (line,) = stack.events("gateway", event="command given", request_id="reload-1")
+    assert stack.events("trainer", event="command succeeded", operation_id=line["operation_id"])
+
+
+def test_without_any_the_proxy_says_so_in_the_shape_of_all_errors(
+    stack: ComposeStack, gateways: list[Container]
+) -> None:
+    for gateway in gateways:
+        stack.kill(gateway)
+    stack.wait(lambda: not spread_over(stack))
+    answer = httpx.post(f"{stack.url('proxy')}/predict", json=ROWS[0], headers={"X-Request-ID": "no-1"}, timeout=30)
+    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.json() == {
+        "type": "/problems/no-gateway",
+        "title": "No gateway",
+        "status": 503,
+        "detail": "No gateway takes requests; try again.",
+        "request_id": "no-1",
+    }
+    (line,) = stack.events("proxy", request_id="no-1")
+    assert (line["service"], line["method"], line["path"], line["status"]) == ("proxy", "POST", "/predict", 503)
+    for gateway in gateways:
+        stack.start(gateway)
+
+
+def spread_over(stack: ComposeStack) -> list[str]:
+    """Return the servers that the proxy gives requests to."""
+    up = 'haproxy_server_status{proxy="ready",server="'
+    metrics = stack.metrics("http://proxy:8404")
+    return [name for name, value in metrics.items() if name.startswith(up) and 'state="UP"' in name and value]
+
+
+def answered(stack: ComposeStack, client: Client) -> dict[str, float]:
+    """Return how many predictions each gateway says to have answered, by address."""
+    name = "tasador_gateway_requests_total{"
+    return {
+        address: sum(
+            value
+            for sample, value in stack.metrics(address).items()
+            if sample.startswith(name) and 'route="/predict"' in sample
+        )
+        for address in addresses(client, "gateway")
+    }
+
+
+def serving(stack: ComposeStack, client: Client) -> dict[str, list[str]]:
+    """Return the versions that the replicas of each service say to serve."""
+    return {
+        service: [version for address in addresses(client, service) for version in versions_in(stack.metrics(address))]
+        for service in ("gateway", "scorer")
+    }
+
+
+def versions_in(metrics: dict[str, float]) -> list[str]:
+    return [name.split('version="')[1].split('"')[0] for name in metrics if "_model_info{" in name]
+
+
+def seen_by_prometheus(stack: ComposeStack, service: str) -> list[str]:
+    found = stack.get("prometheus", "/api/v1/query", query=f"tasador_{service}_model_info")["data"]["result"]
+    return [sample["metric"]["version"] for sample in found]
+
+
+def addresses(client: Client, service: str) -> list[str]:
+    return [replica.address for replica in client.replicas().replicas if replica.service == service]
