@@ -45,6 +45,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (checkout / "requirements").mkdir()
     for lock in ("gateway", "trainer"):
         (checkout / f"requirements/{lock}.txt").write_text(LOCK)
+    (checkout / "pyproject.toml").write_text("")
     git(checkout, "add", ".")
     git(checkout, "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", "Begin")
     git(checkout, "push", "--quiet", "origin", "HEAD:main")
@@ -67,7 +68,7 @@ def test_locks_that_did_not_change_are_not_proposed(checkout: Path) -> None:
 
 
 def test_changed_locks_are_pushed_proposed_and_checked(checkout: Path) -> None:
-    (checkout / "unrelated").write_text("left behind by the runner")
+    (checkout / "pyproject.toml").write_text("changed by what ran before\n")
     calls = propose(checkout, "2.1.0", "2.2.0")
     origin = checkout.parent / "origin"
     assert git(origin, "show", "--format=%s", "--name-only", BRANCH).splitlines() == [
