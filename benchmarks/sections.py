@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.example import rows
 from benchmarks.load import latencies, requests
 from benchmarks.tables import a_table
-from services.trainer.registry import tracking
+from services.trainer.tracking import tracking
 from shared.onnx_engine import OnnxRuntimeEngine
 from shared.settings import ROOT
 from tests.e2e.stack import LocalStack, free_ports

@@ -20,7 +20,7 @@ from benchmarks.jobs import bare
 from benchmarks.jobs.celery_run import celery
 from benchmarks.jobs.files import matrix, write_csv, write_parquet
 from benchmarks.tables import a_table
-from services.trainer.registry import tracking
+from services.trainer.tracking import tracking
 from shared.settings import ROOT
 from tasador.client import Client
 from tests.e2e.stack import LocalStack

@@ -16,7 +16,7 @@ from services.trainer.metrics import Metrics
 from services.trainer.promote import Promoter
 from services.trainer.routes import create_app
 from services.trainer.settings import TrainerSettings
-from services.trainer.trainer import Trainer
+from services.trainer.trainer import RegistryAway, Trainer
 from shared.artifact import ArtifactInvalid
 from shared.broker import check_server, connect, refusal
 from shared.events import PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
@@ -30,6 +30,7 @@ from shared.store import Store
 from shared.tasks import end, until_cancelled
 from shared.telemetry import configure_logging, get_logger
 
+MIRROR_AFTER = 30.0  # seconds: it takes some of a processor, and a start has better use for them
 STOPPED = 130  # the exit code of what Ctrl-C ended
 
 log = get_logger(__name__)
@@ -68,7 +69,7 @@ async def once(settings: TrainerSettings) -> int:
         except (CommandFailed, LeaseTaken, ArtifactInvalid) as failed:
             log.error("training failed", error=str(failed))
             return 1
-        await trainer.promoter.mirrored()
+        await trainer.promoter.mirror.tried()
         log.info("done", **result)
         return 0
 
@@ -110,6 +111,7 @@ async def _lead(settings: TrainerSettings, trainer: Trainer) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_keep(lease, settings.trainer_lease_seconds))
+            trainer.promoter.mirror.tell(after=MIRROR_AFTER)  # MLflow may have been away when it was to be told
             await _prepare(trainer)
             for lane in _lanes(settings, trainer):
                 tasks.create_task(lane.run())
@@ -127,8 +129,11 @@ async def _prepare(trainer: Trainer) -> None:
                 log.warning("redis configuration", problem=problem)
             await trainer.promoter.recover()
             await trainer.bootstrap()
-        except (RedisError, OSError, LeaseTaken) as error:
+            trainer.replica.error = None
+        except (RedisError, OSError, LeaseTaken, RegistryAway) as error:
             log.warning("not ready yet", error=str(error))
+            trainer.replica.state, trainer.replica.error = "starting", str(error)
+            await trainer.replica.announce()
             await asyncio.sleep(1)
             continue
         except (CommandFailed, ArtifactInvalid) as failed:

@@ -14,6 +14,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from services.trainer.settings import TrainerSettings
+from services.trainer.tracking import RegistryUnusable
 from shared.params import Params, load_params
 from shared.process import die_with_parent
 from shared.telemetry import configure_logging, get_logger
@@ -49,6 +50,8 @@ class TrainingLine(BaseModel):
     """Set in the line that ends a training that went well."""
     error: str | None = None
     """Set in the line that ends a training that did not."""
+    away: bool = False
+    """MLflow's server did not answer: nothing is wrong with what was asked for."""
 
 
 def main() -> int:
@@ -79,6 +82,9 @@ def main() -> int:
         )
     except ValueError as refused:  # what is wrong with the data or the parameters, in words for their owner
         say(TrainingLine(error=str(refused)))
+        return 1
+    except RegistryUnusable as unusable:
+        say(TrainingLine(error=str(unusable), away=unusable.away))
         return 1
     except Exception as broken:  # a full disk, a database that is locked, a bug: whoever asked must hear of it
         log.exception("training failed")

@@ -12,13 +12,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.trainer.ledger import Action, Ledger, PromotionRecord
+from services.trainer.mirror import Mirror, Registry
 from shared import artifact, keys
 from shared.artifact import ArtifactInvalid, Champion
 from shared.clock import utc_now
@@ -29,7 +30,7 @@ from shared.lease import Lease, LeaseTaken
 from shared.replica import SERVING, live_replicas
 from shared.settings import CommonSettings
 from shared.store import Store
-from shared.tasks import end, until_cancelled
+from shared.tasks import until_cancelled
 from shared.telemetry import TRACE, get_logger, trace, traced
 
 LEASE = timedelta(seconds=15)
@@ -74,14 +75,6 @@ class PromotionRefused(RuntimeError):
     """The version was not promoted, and nothing changed; the message says why."""
 
 
-class Registry(Protocol):
-    """What promotion needs of the model registry."""
-
-    async def set_champion(self, name: str, version: str) -> None:
-        """Point the alias `champion` at a version. May take seconds."""
-        ...
-
-
 class Promoter:
     """The only writer of `champion.json`, the history and the desired version.
 
@@ -103,12 +96,11 @@ class Promoter:
         self._store = store
         self.ledger = Ledger(store, settings.model_name)
         self._redis = redis
-        self._registry = registry
+        self.mirror = Mirror(registry, settings.model_name, self.ledger.champion)
         self._deadline = deadline
         self._counted = counted
         self._patience = deadline + GRACE
         self._keys = keys.Keys(settings.tenant)
-        self._mirroring: asyncio.Task[None] | None = None
 
     def _lease(self) -> Lease:
         return Lease(self._redis, self._keys.lease("promotion"), LEASE)
@@ -299,23 +291,9 @@ class Promoter:
             log.warning("promoted, but the history could not be written", error=str(error))
         else:
             self._counted(record.action)
-        self._mirroring = asyncio.create_task(self._mirror(record.version, self._mirroring))
+        self.mirror.tell()
         told = {"version": record.version, "epoch": record.epoch, "reason": record.reason}
         log.info(record.action, promotion_id=record.id, **told)
-
-    async def _mirror(self, version: str, before: asyncio.Task[None] | None) -> None:
-        """Tell the registry. Serving does not depend on it, and the next promotion tells it again."""
-        if before is not None:
-            await end([before])  # it must not come second with the older version
-        try:
-            await self._registry.set_champion(self._name, version)
-        except Exception as error:  # whatever client library is behind it
-            log.warning("the registry's alias could not be set", error=str(error))
-
-    async def mirrored(self) -> None:
-        """Return when the registry has been told of the last promotion."""
-        if self._mirroring is not None:
-            await self._mirroring
 
     async def _abort(self, lease: Lease, record: PromotionRecord, why: str) -> None:
         log.warning("promotion aborted", version=record.version, promotion_id=record.id, why=why)

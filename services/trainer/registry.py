@@ -1,13 +1,6 @@
-"""MLflow: what a training run leaves behind, the registered versions, and the alias of the champion.
+"""MLflow: what a training run leaves behind, and the registered versions."""
 
-MLflow is imported late: it takes two seconds, and would report its use over the network if it were not told not to.
-"""
-
-import logging
-import os
-import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from services.trainer.evaluate import Evaluation, Metrics
+from services.trainer.tracking import a_run, tracking
 
-CHAMPION = "champion"
 EXAMPLE_ROWS = 5
 # skops opens a file without running code from it, but for these; Tree is what holds a fitted tree's nodes.
 TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
@@ -59,10 +52,14 @@ class Registered:
 
 
 def register_run(uri: str, record: RunRecord) -> Registered:
-    """Log a run, one nested run per candidate, and register the selected pipeline as a new version."""
-    with tracking(uri) as mlflow:
+    """Log a run, one nested run per candidate, and register the selected pipeline as a new version.
+
+    Raises:
+        RegistryUnusable: what was logged until then stays.
+    """
+    with tracking(uri, uploads=True) as mlflow:
         experiment = _experiment(mlflow, uri, record.model_name)
-        with mlflow.start_run(experiment_id=experiment, run_name=record.selected.candidate) as run:
+        with a_run(mlflow, experiment_id=experiment, run_name=record.selected.candidate) as run:
             mlflow.log_params(record.params)
             mlflow.set_tags({**record.tags, "candidate": record.selected.candidate})
             mlflow.log_metrics(_flat(record.selected.metrics()))
@@ -73,33 +70,6 @@ def register_run(uri: str, record: RunRecord) -> Registered:
             for name, figure in record.figures.items():
                 mlflow.log_figure(figure, f"plots/{name}")
             return Registered(_log_model(mlflow, record), run.info.run_id)
-
-
-def set_champion(uri: str, name: str, version: str) -> None:
-    """Point the alias `champion` at a version, as `champion.json` does. Doing it again changes nothing."""
-    with tracking(uri) as mlflow:
-        mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, version)
-
-
-@contextmanager
-def tracking(uri: str) -> Iterator[Any]:
-    """Import MLflow, quiet and offline, and point it at `uri` for the length of the block."""
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when it is imported
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # a machine without git is no error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own deprecations, and glyphs that a plot's font lacks
-        import mlflow  # noqa: PLC0415  (see the module)
-        import mlflow.sklearn  # noqa: PLC0415
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        module: Any = mlflow  # typed in part only
-        before = module.get_tracking_uri() if module.tracking.is_tracking_uri_set() else None
-        module.set_tracking_uri(uri)
-        try:
-            yield module
-        finally:
-            module.set_tracking_uri(before)
 
 
 def _experiment(mlflow: Any, uri: str, name: str) -> str:
@@ -127,7 +97,7 @@ def _log_dataset(mlflow: Any, record: RunRecord) -> None:
 
 def _log_candidate(mlflow: Any, experiment: str, evaluation: Evaluation, params: Mapping[str, str]) -> None:
     prefix = f"model_building.{evaluation.candidate}."
-    with mlflow.start_run(experiment_id=experiment, run_name=evaluation.candidate, nested=True):
+    with a_run(mlflow, experiment_id=experiment, run_name=evaluation.candidate, nested=True):
         mlflow.log_params({key.removeprefix(prefix): value for key, value in params.items() if key.startswith(prefix)})
         mlflow.log_metrics(_flat(evaluation.metrics()))
         for fold, found in enumerate(evaluation.folds):

@@ -35,6 +35,10 @@ LINE_LIMIT = 1 << 20  # bytes of one line of the child's output
 log = get_logger(__name__)
 
 
+class RegistryAway(CommandFailed):
+    """MLflow's server did not answer; a later attempt may find it."""
+
+
 @dataclass(frozen=True)
 class Trainer:
     """Carries out commands. Trainings come one after the other; promotions too, but beside them."""
@@ -166,7 +170,7 @@ class Trainer:
         async for text in process.stdout:
             line = TrainingLine.model_validate_json(text)
             if line.error is not None:
-                raise CommandFailed(line.error)
+                raise RegistryAway(line.error) if line.away else CommandFailed(line.error)
             if line.version is not None:
                 return line.version
             await self._show(f"{line.stage} {line.done}/{line.total}" if line.total else line.stage)

@@ -19,6 +19,7 @@ from services.trainer.parity import ParityReport, check_parity
 from services.trainer.plots import Residuals, draw_plots
 from services.trainer.registry import Registered, RunRecord, register_run
 from services.trainer.split import Split, make_split, require_values
+from services.trainer.tracking import check_registry
 from shared.artifact import Manifest, seal
 from shared.params import Params, flat
 from shared.telemetry import get_logger
@@ -74,9 +75,12 @@ def train(
     Raises:
         ValueError: SourceUnavailable, DataUnusable, ExportRefused or ParityFailed; the message is for the owner of the
             data and the parameters. Nothing has been registered then.
+        RegistryUnusable: MLflow's server; the version has not been registered.
     """
     progress("load", 0, 0)
-    contest = _hold_contest(params, base_dir, progress)
+    dataset = _load(params, base_dir)
+    check_registry(mlflow_uri)
+    contest = _hold_contest(params, dataset, progress)
     progress("export", 0, 0)
     pipeline = contest.selected.pipeline
     exported = export_pipeline(pipeline)
@@ -93,11 +97,15 @@ def train(
     return Trained(params.model.name, registered.version, out_dir, manifest, contest.dataset.findings)
 
 
-def _hold_contest(params: Params, base_dir: Path, progress: Progress) -> _Contest:
+def _load(params: Params, base_dir: Path) -> Dataset:
     dataset = load_dataset(params, base_dir)
     log.info("data loaded", rows=len(dataset.frame), sha256=dataset.sha256)
     for finding in dataset.findings:
         log.info("about the data", finding=finding)
+    return dataset
+
+
+def _hold_contest(params: Params, dataset: Dataset, progress: Progress) -> _Contest:
     selection = params.selection
     split = make_split(dataset.digests, params.data.test_fraction, selection.cv, selection.seed)
     require_values(dataset.frame, split)

@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from services.trainer.registry import tracking
+from services.trainer.tracking import tracking
 from shared.settings import ROOT
 from tasador.client import Client
 from tests.e2e.stack import STOP, LocalStack

@@ -115,7 +115,7 @@ async def test_every_replica_swaps_to_the_new_version(place: Place) -> None:
         assert one.current is not None
         assert one.current.epoch == champion.epoch == 2
         assert await wait_converged(place.redis, NAMES, 2, patience=5) == []
-        await promoter.mirrored()
+        await promoter.mirror.tried()
     assert await artifact.read_champion(place.store, "model") == champion
     assert place.registry.champion == "2"
     assert await place.actions() == ["promoted"]

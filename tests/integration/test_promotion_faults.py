@@ -269,10 +269,10 @@ async def test_a_slow_registry_does_not_end_with_an_older_alias(place: Place) ->
     patience = timedelta(seconds=10)
     promoter = Promoter(place.settings, place.store, place.redis, registry, patience, counted=place.outcomes.append)
     await promoter.promote("2", "better", quiet)
-    first = promoter._mirroring
+    first = promoter.mirror._telling
     assert first is not None
     await promoter.promote("3", "better still", quiet)
-    await promoter.mirrored()
+    await promoter.mirror.tried()
     await asyncio.wait({first})
     assert registry.champion == "3"
 

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from services.trainer.alias import set_champion
 from services.trainer.dataset import load_dataset
-from services.trainer.registry import set_champion, tracking
+from services.trainer.mirror import VersionUnknown
 from services.trainer.table import DataUnusable
+from services.trainer.tracking import tracking
 from services.trainer.training import Trained, train
 from shared.artifact import fetch, upload
 from shared.engine import Model, load_model
@@ -141,6 +143,13 @@ def test_the_alias_champion_moves_and_may_be_set_twice(boston: tuple[Project, Tr
     with tracking(project.uri) as mlflow:
         champion = mlflow.MlflowClient().get_model_version_by_alias(trained.name, "champion")
     assert str(champion.version) == trained.version
+
+
+def test_a_version_that_mlflow_does_not_have_is_said_to_be_unknown(boston: tuple[Project, Trained]) -> None:
+    project, trained = boston
+    for name, version in ((trained.name, "99"), ("nobody", "1")):
+        with pytest.raises(VersionUnknown, match=f"no version {version} of {name}"):
+            set_champion(project.uri, name, version)
 
 
 @pytest.mark.parametrize("candidate", ["linear_regression", "ridge", "random_forest", "gradient_boosting"])
