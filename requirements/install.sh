@@ -16,7 +16,7 @@ lock=requirements/$extra.txt
 incomplete=$venv/incomplete
 
 stamp_of() {
-    { pwd; cat "$bootstrap" "requirements/$1.txt" pyproject.toml; } | cksum
+    { pwd; cat "$bootstrap" "requirements/$1.txt" pyproject.toml shared/kernel/*.[ch] shared/kernel/build.py; } | cksum
 }
 
 in_step() {
@@ -72,6 +72,11 @@ install_project() {
         pip_install --no-deps --no-build-isolation -e .
 }
 
+# Where there is no C compiler it says so, and what that means: everything works all the same.
+compile_kernel() {
+    "$python" -m shared.kernel.build >/dev/null || true
+}
+
 in_step "$extra" && exit 0
 if [ -e "$incomplete" ] || ! [ -x "$python" ] || ! is_new_enough "$python"; then
     create_venv
@@ -81,6 +86,7 @@ echo "Installing $lock (the first time takes a minute or two)"
 pip_install --require-hashes -r "$bootstrap"
 install_lock
 install_project
+compile_kernel
 stamp_of "$extra" >"$venv/$extra.stamp"
 rm -f "$incomplete"
 # Each lock holds everything that the one before it does: stack, dev, bench.

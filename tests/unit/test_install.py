@@ -9,12 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = ("install.sh", "bootstrap.txt", "stack.txt", "dev.txt", "bench.txt")
+KERNEL = ("kernel.c", "walk.h", "build.py")
 INTERPRETER = """\
 #!/bin/sh
 echo "$@" >>"$CALLS"
 case "$*" in
 *version_info*) [ "${OLD:-}" = "" ] ;;
 --version) echo Python 3.9.18 ;;
+"-m shared.kernel.build") echo compiled; [ "${NO_COMPILER:-}" = "" ] ;;
 "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && [ "${INTERRUPTED:-}" = "" ] ;;
 esac
 """
@@ -24,7 +26,9 @@ esac
 def checkout(tmp_path: Path) -> Path:
     """A place with the script, its locks, and the interpreter."""
     (tmp_path / "requirements").mkdir()
-    for name in ("pyproject.toml", *(f"requirements/{each}" for each in FILES)):
+    (tmp_path / "shared/kernel").mkdir(parents=True)
+    kernel = [f"shared/kernel/{each}" for each in KERNEL]
+    for name in ("pyproject.toml", *(f"requirements/{each}" for each in FILES), *kernel):
         shutil.copy(ROOT / name, tmp_path / name)
     interpreter = tmp_path / "interpreter"
     interpreter.write_text(INTERPRETER)
@@ -73,6 +77,22 @@ def test_a_changed_lock_is_installed_into_the_environment_that_is_there(checkout
     assert done.returncode == 0
     assert creations(calls) == 0
     assert any("uv pip install" in call for call in calls)
+
+
+def test_the_kernel_is_compiled_and_again_when_its_source_has_changed(checkout: Path) -> None:
+    done, calls = install(checkout)
+    assert "-m shared.kernel.build" in calls
+    assert "compiled" not in done.stdout
+    source = checkout / "shared/kernel/walk.h"
+    source.write_text(source.read_text() + "/* changed */\n")
+    assert "-m shared.kernel.build" in install(checkout)[1]
+    assert install(checkout)[1] == []
+
+
+def test_a_kernel_that_cannot_be_compiled_keeps_nobody_from_anything(checkout: Path) -> None:
+    done, _ = install(checkout, NO_COMPILER="yes")
+    assert done.returncode == 0
+    assert install(checkout)[1] == []
 
 
 def test_a_python_that_is_too_old_is_named(checkout: Path) -> None:

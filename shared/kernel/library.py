@@ -1,0 +1,97 @@
+"""The compiled kernel, loaded."""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from shared.kernel.build import COMMAND, library_path
+
+
+class KernelMissing(RuntimeError):
+    """The kernel is not compiled here, or does not load; the message says what to do."""
+
+
+class CStep(ctypes.Structure):
+    _fields_ = (("operation", ctypes.c_int64), ("a", ctypes.c_double), ("b", ctypes.c_double))
+
+
+class CColumn(ctypes.Structure):
+    _fields_ = (("source", ctypes.c_int64), ("steps", ctypes.POINTER(CStep)), ("step_count", ctypes.c_int64))
+
+
+class CForest(ctypes.Structure):
+    _fields_ = (
+        ("inputs", ctypes.c_int64),
+        ("targets", ctypes.c_int64),
+        ("columns", ctypes.POINTER(CColumn)),
+        ("slots", ctypes.c_int64),
+        ("narrow", ctypes.c_bool),
+        ("nodes", ctypes.c_void_p),
+        ("leaves", ctypes.c_void_p),
+        ("trees", ctypes.c_void_p),
+        ("first_tree", ctypes.c_void_p),
+        ("divisor", ctypes.c_double),
+    )
+
+
+class CLinear(ctypes.Structure):
+    _fields_ = (
+        ("inputs", ctypes.c_int64),
+        ("targets", ctypes.c_int64),
+        ("columns", ctypes.POINTER(CColumn)),
+        ("column_count", ctypes.c_int64),
+        ("weights", ctypes.c_void_p),
+        ("intercept", ctypes.c_void_p),
+    )
+
+
+Run = Callable[[Any, int, int, int], int]
+"""Model, address of the rows, how many, and address of the result."""
+Row = Callable[[Any, int], float]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Of one kind of model."""
+
+    run: Run
+    run_briefly: Run
+    """Keeps the interpreter's lock: letting it go and waiting for it again may take longer than a few rows."""
+    row: Row
+
+
+@dataclass(frozen=True)
+class Library:
+    forest: Calls
+    linear: Calls
+
+
+@cache
+def load_library() -> Library:
+    """Load what `build` compiled. Raises KernelMissing."""
+    path = library_path()
+    if not path.exists():
+        raise KernelMissing(f"it is not compiled here for the present sources: {COMMAND}")
+    return open_library(path)
+
+
+def open_library(path: Path) -> Library:
+    """Raises KernelMissing."""
+    try:
+        free, held = ctypes.CDLL(str(path)), ctypes.PyDLL(str(path))
+        return Library(*(_calls(free, held, kind) for kind in ("forest", "linear")))
+    except (OSError, AttributeError) as error:
+        raise KernelMissing(f"{path.name} does not load ({error}): delete it, then {COMMAND}") from error
+
+
+def _calls(free: ctypes.CDLL, held: ctypes.PyDLL, kind: str) -> Calls:
+    model, address = ctypes.c_void_p, ctypes.c_void_p
+    run, run_briefly = (getattr(library, f"{kind}_run") for library in (free, held))
+    for each in (run, run_briefly):
+        each.argtypes, each.restype = (model, address, ctypes.c_int64, address), ctypes.c_int
+    row = getattr(held, f"{kind}_row")
+    row.argtypes, row.restype = (model, address), ctypes.c_double
+    return Calls(run, run_briefly, row)
