@@ -107,6 +107,10 @@ class ComposeStack:
         (container,) = self.ps(service)
         return container
 
+    def now(self, container: Container) -> Container:
+        """Return how a container is by now."""
+        return _container(self.inspect(container))
+
     def inspect(self, container: Container) -> dict[str, Any]:
         described: dict[str, Any] = json.loads(run("docker", "inspect", container.id))[0]
         return described
@@ -176,7 +180,7 @@ class ComposeStack:
         """A client of the gateways, through the proxy."""
         return Client(self.url("proxy"))
 
-    def get(self, service: str, path: str, **parameters: str) -> Any:
+    def get(self, service: str, path: str, /, **parameters: str) -> Any:
         """Return the JSON at a published port."""
         answer = httpx.get(self.url(service) + path, params=parameters, headers={"accept": "application/json"})
         return answer.raise_for_status().json()

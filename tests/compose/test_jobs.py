@@ -8,7 +8,7 @@ import pytest
 
 from tasador.client import Client
 from tests.compose.rows import predicted_at_once, some_rows, write_csv
-from tests.compose.stack import ComposeStack, Container
+from tests.compose.stack import ComposeStack
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300, func_only=True)]
 
@@ -60,11 +60,11 @@ def test_no_row_is_lost_doubled_or_moved_though_scorers_come_and_go_and_redis_di
     with job.hit():
         stack.kill(first)
         stack.wait(lambda: reclaimed(stack, client) > 0)  # what it had in hand is done by another
-    assert state(stack, first).state == "exited", "whoever kills a container by hand does not want it back"
+    assert stack.now(first).state == "exited", "whoever kills a container by hand does not want it back"
 
     with job.hit():
         stack.crash(second)
-        stack.wait(lambda: state(stack, second).restarts == 1)
+        stack.wait(lambda: stack.now(second).restarts == 1)
 
     valkey = stack.only("valkey")
     with job.hit():
@@ -74,7 +74,7 @@ def test_no_row_is_lost_doubled_or_moved_though_scorers_come_and_go_and_redis_di
 
     with job.hit():
         stack.crash(valkey)
-        stack.wait(lambda: state(stack, valkey).restarts == 1)
+        stack.wait(lambda: stack.now(valkey).restarts == 1)
 
     with job.hit():
         stack.start(first)
@@ -99,7 +99,3 @@ def scorer_addresses(client: Client) -> list[str]:
 
 def reclaimed(stack: ComposeStack, client: Client) -> float:
     return sum(stack.metrics(address).get(RECLAIMED, 0) for address in scorer_addresses(client))
-
-
-def state(stack: ComposeStack, container: Container) -> Container:
-    return next(now for now in stack.ps(container.service) if now.id == container.id)

@@ -85,7 +85,7 @@ def test_ports_of_a_person_default_to_those_of_make_up() -> None:
 
 
 def test_every_variable_of_the_compose_file_is_in_the_example_with_its_default() -> None:
-    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)}", COMPOSE))
+    used = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]*)}", COMPOSE))
     for told_otherwise in ("ENV_FILE", "REVISION", "VERSION"):
         used.pop(told_otherwise)
     example = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
