@@ -13,7 +13,7 @@ from services.trainer.tracking import RegistryUnusable, check_registry
 from shared.events import PromotionRequested, RetrainRequested
 from shared.settings import ROOT
 from tests.integration.test_trainer_process import Trainers
-from tests.logs import events
+from tests.logs import events, lines
 from tests.mlflow_server import MlflowServer
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
@@ -59,7 +59,7 @@ async def test_a_server_keeps_a_training_and_promotions_go_on_while_it_is_gone(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # whoever sets it is less patient than we are
     await server.start()
-    with trainers.trainer(mlflow_uri=server.url):
+    with trainers.trainer(mlflow_uri=server.url) as process:
         assert (await eventually(trainers.champion, within=120)).version == "1"
         await alias(server, "1")
         await the_server_has_everything_of(server, "1")
@@ -73,11 +73,20 @@ async def test_a_server_keeps_a_training_and_promotions_go_on_while_it_is_gone(
         assert (back.state, back.result["version"]) == ("succeeded", "1")
         failed = await failing()
         assert failed.state == "failed"
+        progress = [line["detail"] for line in lines(process.log, operation_id="fails", event="progress")]
+        assert progress == ["load"], "hours of training would have been lost"
         assert failed.detail.startswith(f"MLflow at {server.url} did not answer within ")
         assert "Connection refused" in failed.detail
         assert failed.detail.endswith("correct TASADOR_MLFLOW_URI; then train again")
 
-        await server.start()
+        async def alias_not_set() -> bool:
+            told = lines(process.log, event="the registry's alias could not be set; trying again", operation_id="p")
+            return any("did not answer" in line["error"] for line in told)
+
+        await eventually(alias_not_set, within=60)
+    await server.start()
+    assert await server.champion("goods") == "2"
+    with trainers.trainer(mlflow_uri=server.url):
         await alias(server, "1")  # without anybody asking for it
 
 
