@@ -56,11 +56,14 @@ def redis_server(server_kind: str, tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def redis_url(server_kind: str, _shared_server: Callable[[str], RedisServer]) -> str:
-    """An empty server that must be left running."""
-    server = _shared_server(server_kind)
-    server.flush()
-    return server.url
+def redis_url(request: pytest.FixtureRequest, server_kind: str, _shared_server: Callable[[str], RedisServer]) -> str:
+    """An empty server: the test's own where it asks for one, else one that must be left running."""
+    if "redis_server" in request.fixturenames:
+        own: RedisServer = request.getfixturevalue("redis_server")
+        return own.url
+    shared = _shared_server(server_kind)
+    shared.flush()
+    return shared.url
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from redis.asyncio import Redis
 from shared.records import read_record
 from tests.faulty import Faults
 from tests.integration.test_scorer import reached, ready
-from tests.redis_server import RedisServer
 from tests.scorers import Fleet, Jobs, Keeper, ScorerProcess
 from tests.waiting import eventually
 
@@ -17,12 +16,6 @@ pytestmark = pytest.mark.delivery
 
 ROWS, CHUNK_ROWS = 850, 100
 LEASE = 4  # seconds: no scorer that lives, on a slow machine, loses one
-
-
-@pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
-    """A server of the test's own, to be killed."""
-    return redis_server.url
 
 
 @pytest.fixture

@@ -249,9 +249,9 @@ async def rows_for(store: Store) -> Rows:
 
 
 @pytest.fixture
-async def log(redis_server: RedisServer, store: Store, keys: Keys) -> AsyncIterator[Log]:
+async def log(redis_url: str, store: Store, keys: Keys) -> AsyncIterator[Log]:
     await a_champion(store)
-    redis = Redis.from_url(redis_server.url, decode_responses=True, retry=Retry(NoBackoff(), 0))
+    redis = Redis.from_url(redis_url, decode_responses=True, retry=Retry(NoBackoff(), 0))
     await ensure_group(redis, keys.stream(KIND), LOG_GROUP)
     yield Log(redis, store, keys.stream(KIND))
     await redis.aclose()

@@ -15,17 +15,10 @@ from shared.jobs import MIN_WINDOW, DeadLetter, JobSpec
 from tests.faulty import EXIT_CODE, Faults
 from tests.integration.test_isolation import alive, children
 from tests.integration.test_scorer import reached, ready
-from tests.redis_server import RedisServer
 from tests.scorers import Fleet, Jobs, Keeper
 from tests.waiting import eventually
 
 POISON = 666.0
-
-
-@pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
-    """A server of the test's own, to be killed."""
-    return redis_server.url
 
 
 def poisoned(jobs: Jobs, rows: int, *poison: int) -> NDArray[np.float64]:

@@ -83,8 +83,8 @@ class Place:
 
 
 @pytest.fixture
-async def place(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Place]:
-    place = Place(tmp_path, redis_server.url)
+async def place(tmp_path: Path, redis_url: str) -> AsyncIterator[Place]:
+    place = Place(tmp_path, redis_url)
     yield place
     await place.redis.aclose()
 

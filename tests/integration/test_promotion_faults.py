@@ -27,8 +27,8 @@ MODEL = NAMES.model("model")
 
 
 @pytest.fixture
-async def place(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Place]:
-    place = Place(tmp_path, redis_server.url)
+async def place(tmp_path: Path, redis_url: str) -> AsyncIterator[Place]:
+    place = Place(tmp_path, redis_url)
     await a_champion(place.store)
     await an_artifact(place.store, version="2", seed=1)
     await an_artifact(place.store, version="3", seed=2)

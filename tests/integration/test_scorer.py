@@ -20,12 +20,6 @@ from tests.waiting import eventually
 SLOW = 500  # rows/s: a chunk of 100 rows takes 0.2 s, so that faults land inside a job
 
 
-@pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
-    """A server of the test's own, to be killed."""
-    return redis_server.url
-
-
 async def ready(redis: Redis, count: int = 1) -> None:
     async def enough() -> bool:
         return len(await ready_scorers(redis)) >= count
