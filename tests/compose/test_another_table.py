@@ -19,6 +19,13 @@ model_building:
   random_forest: {{n_estimators: 10, max_depth: 6}}
 selection: {{cv: 2, only: random_forest}}
 """
+LIST = """\
+import obstore, os
+from shared.remote import open_remote
+
+found = obstore.list(open_remote(os.environ["TASADOR_STORE_URL"])).collect()
+print(*(object["path"] for object in found))
+"""
 ROW = {"weight": 4.5, "distance": 800, "carrier": "Übersee", "zone": None, "insured": 1}
 
 
@@ -81,19 +88,6 @@ def test_a_job_is_scored_from_the_bucket(stack: ComposeStack, client: Client, tm
     assert stack.execute(stack.only("gateway"), "find", "/var/lib/tasador/store", "-type", "f") == "", (
         "not in the volume"
     )
-
-
-LIST = """\
-import asyncio
-from shared.settings import CommonSettings
-from shared.store import Store
-
-async def main():
-    async for found in Store.open(CommonSettings.load().store_url).list(""):
-        print(found)
-
-asyncio.run(main())
-"""
 
 
 def test_a_bucket_that_is_there_is_left_as_it_is(stack: ComposeStack, client: Client) -> None:
