@@ -130,3 +130,12 @@ def test_no_secret_has_a_value_here() -> None:
     assert (ROOT / "deploy/unset").read_bytes() == b""
     for secret in yaml.safe_load(COMPOSE)["secrets"].values():
         assert secret["file"].endswith(":-./deploy/unset}")
+
+
+@pytest.mark.parametrize(
+    "text", [COMPOSE, DOCKERFILE, EXAMPLE], ids=["docker-compose.yml", "Dockerfile", ".env.example"]
+)
+def test_every_file_that_is_named_exists(text: str) -> None:
+    named = re.findall(r"(?<![\w/.])((?:deploy|docs|requirements|services|shared|tests)/[\w./-]*\w)", text)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
