@@ -43,6 +43,17 @@ def version(redis: Redis) -> str:
     return f"{software} {about[f'{software}_version']}"
 
 
+def test_delivery_is_collected_for_every_image() -> None:
+    """Else `make test-docker` would be green because it tests nothing."""
+    collect = ["--collect-only", "--quiet", "-m", "docker", "tests/integration/test_protocol.py"]
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", *collect], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    first, *others = (found.count(image) for image in PUBLIC_IMAGES)
+    assert first > 40
+    assert others == [first]
+
+
 def assert_is(kind: str, url: str) -> None:
     """Of the right software, and durable."""
     with a_client(url) as redis:

@@ -28,8 +28,6 @@ from tests.receiver import HANG, Receiver, receiver
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.delivery
-
 KEY = bytes(range(32))
 BODY = json.dumps({"type": "job.completed", "data": {"name": "Bücher"}}, ensure_ascii=False)
 PATIENCE = 60.0
@@ -106,6 +104,7 @@ async def claimed(messages: Messages, hidden: timedelta) -> list[Claimed]:
     return [message for message in found if message is not None]
 
 
+@pytest.mark.delivery
 async def test_a_message_arrives_once_and_signed(post: Post, redis: Redis, keys: Keys) -> None:
     async with receiver(204) as there, post.sending(), post.sending():
         assert await post.messages.enqueue("m1", there.url, BODY)
@@ -125,6 +124,7 @@ async def test_a_message_arrives_once_and_signed(post: Post, redis: Redis, keys:
     assert 0 < await redis.ttl(keys.webhook("m1")) <= KEPT.total_seconds()
 
 
+@pytest.mark.delivery
 async def test_a_failed_attempt_is_repeated_under_the_same_id(post: Post) -> None:
     async with receiver(500, 302, b"no HTTP\r\n\r\n", 200) as there, post.sending():
         await post.messages.enqueue("m1", there.url, BODY)
@@ -228,6 +228,7 @@ async def test_a_bug_of_ours_ends_as_any_other_failure(post: Post) -> None:
     assert (webhook.state, {attempt.error for attempt in webhook.attempts}) == ("failed", {FAILED})
 
 
+@pytest.mark.delivery
 async def test_a_sender_that_died_is_followed_by_another(post: Post) -> None:
     async with receiver(HANG, 200) as there:
         async with post.sending(timeout=1.0) as first:
@@ -242,6 +243,7 @@ async def test_a_sender_that_died_is_followed_by_another(post: Post) -> None:
     assert (errors[0], errors[-1], webhook.state) == (DIED, None, "delivered")
 
 
+@pytest.mark.delivery
 async def test_who_was_late_does_not_overrule_who_took_over(messages: Messages) -> None:
     await messages.enqueue("m1", "https://example.org/", BODY)
     (late,) = await claimed(messages, timedelta())
@@ -266,6 +268,7 @@ async def test_a_host_that_hangs_does_not_hold_up_others(post: Post) -> None:
         assert len(hanging.received) == 8
 
 
+@pytest.mark.delivery
 async def test_of_too_many_messages_each_is_seen_in_some_look(messages: Messages) -> None:
     names = {f"m{number}" for number in range(20)}
     for name in names:
@@ -278,6 +281,7 @@ async def test_of_too_many_messages_each_is_seen_in_some_look(messages: Messages
     assert seen == {(name, f"https://{name}.example/") for name in names}
 
 
+@pytest.mark.delivery
 async def test_it_is_sent_again_on_request(post: Post) -> None:
     async with receiver(410, 200) as there, post.sending():
         await post.messages.enqueue("m1", there.url, BODY)
@@ -289,6 +293,7 @@ async def test_it_is_sent_again_on_request(post: Post) -> None:
     assert post.counted == {"disabled": 1, "delivered": 1}
 
 
+@pytest.mark.delivery
 async def test_what_is_being_sent_is_not_sent_beside_it(messages: Messages) -> None:
     await messages.enqueue("m1", "https://example.org/", BODY)
     (sending,) = await claimed(messages, timedelta(hours=1))
@@ -321,6 +326,7 @@ def an_ended(url: str) -> JobStatus:
     return status.model_copy(update={"state": "completed", "finished_at": status.created_at})
 
 
+@pytest.mark.delivery
 async def test_redis_forgets_everything_and_each_end_is_told_once(post: Post, redis: Redis, queue: JobQueue) -> None:
     async with receiver(200) as there, post.sending():
         status = an_ended(there.url)
@@ -343,6 +349,7 @@ async def restored(post: Post, queue: JobQueue, status: JobStatus) -> bool:
     return await post.messages.find(status.id) is not None
 
 
+@pytest.mark.delivery
 async def test_a_job_that_is_removed_is_not_told_of_any_more(post: Post, queue: JobQueue) -> None:
     status = an_ended("https://example.org/")
     assert await restored(post, queue, status)
@@ -350,6 +357,7 @@ async def test_a_job_that_is_removed_is_not_told_of_any_more(post: Post, queue: 
     assert (await post.messages.find(status.id), await post.messages.waiting()) == (None, 0)
 
 
+@pytest.mark.delivery
 async def test_redis_forgets_a_message_while_it_is_received(post: Post, redis: Redis) -> None:
     async with receiver(200) as there, post.sending():
         there.released.clear()
@@ -361,6 +369,7 @@ async def test_redis_forgets_a_message_while_it_is_received(post: Post, redis: R
         await told(post, status)
 
 
+@pytest.mark.delivery
 async def test_redis_goes_away_during_an_attempt_and_nothing_is_sent_twice(
     redis_server: RedisServer, store: Store
 ) -> None:
