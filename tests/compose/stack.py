@@ -50,10 +50,11 @@ class Container:
 class ComposeStack:
     """What `docker compose up` starts, with a .env file, ports and volumes of its own."""
 
-    def __init__(self, directory: Path, name: str, **variables: object) -> None:
+    def __init__(self, directory: Path, name: str, *, override: Path | None = None, **variables: object) -> None:
         # `.ci/run` ends what begins with its name, should nobody be left to do it here.
         self.project = f"{os.environ.get('COMPOSE_TEST_PROJECT', 'tasador-test')}-{os.getpid()}-{name}"
         self.directory = directory
+        self.files = [COMPOSE_FILE, *([override] if override else [])]
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.env_file = directory / "env"
         self.variables: dict[str, object] = {
@@ -69,7 +70,7 @@ class ComposeStack:
 
     def compose(self, *arguments: str, within: float = 60.0, env_file: Path | None = None) -> str:
         """Run `docker compose`. The repository's .env, and variables of the shell, have no say."""
-        file = ("--project-directory", str(ROOT), "--file", str(COMPOSE_FILE))
+        file = ("--project-directory", str(ROOT), *(word for path in self.files for word in ("--file", str(path))))
         project = ("--project-name", self.project, "--env-file", str(env_file or self.env_file))
         return run("docker", "compose", *file, *project, *arguments, within=within, env=_environment())
 
