@@ -16,10 +16,10 @@ SCRIPTS := .github/scripts/retrain.py deploy/smoke.py
 SCHEMA := .venv/bin/check-jsonschema --builtin-schema
 DERIVED_LOCKS := gateway scorer trainer monitor stack bench
 
-.PHONY: help up down dev train test test-docker coverage torture check bench lock clean stack-venv dev-venv bench-venv
+.PHONY: help up down dev train test test-docker test-delivery test-compose coverage torture check bench lock clean stack-venv dev-venv bench-venv
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 up: stack-venv ## start everything in the foreground; Ctrl-C drains and ends it
 	@exec $(VENV) -m tasador up
@@ -39,8 +39,13 @@ test: dev-venv ## run the whole suite
 coverage: dev-venv ## as `test`, and measure coverage, of the started processes too (slower)
 	@$(VENV) -m pytest tests $(PARALLEL) --cov --cov-config=tests/processes.coveragerc --cov-report=term:skip-covered $(ARGS)
 
-test-docker: dev-venv ## run the tests that need a Docker engine: the compose file, and public Redis and Valkey images
-	@$(VENV) -m pytest tests -m docker $(ARGS)
+test-docker: test-delivery test-compose ## run the tests that need a Docker engine: the next two
+
+test-delivery: dev-venv ## delivery on the public images of Redis and Valkey
+	@$(VENV) -m pytest tests -m "docker and delivery" $(PARALLEL) $(ARGS)
+
+test-compose: dev-venv ## the compose file, from outside, and the configuration of what watches it
+	@$(VENV) -m pytest tests -m "docker and not delivery" $(ARGS)
 
 torture: dev-venv ## kill, pause and flush while 100,000 rows are scored, with three seeds (8 minutes)
 	@$(VENV) -m pytest tests/chaos -m torture --no-cov -v $(ARGS)
