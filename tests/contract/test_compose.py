@@ -114,6 +114,13 @@ def test_there_is_an_image_for_each_service_and_a_service_for_each_image() -> No
     assert {service["build"]["target"] for service in services().values() if "build" in service} == targets
 
 
+@pytest.mark.parametrize("target", [*SERVICES, "proxy"])
+def test_an_image_says_how_to_see_that_it_is_well_and_starts_without_a_shell(target: str) -> None:
+    (stage,) = re.findall(rf"^FROM \S+ AS {target}$(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert re.search(r'^HEALTHCHECK .*\\\n    CMD \["', stage, re.MULTILINE)
+    assert re.search(r'^CMD \["', stage, re.MULTILINE)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_installs_its_own_lock_by_hash(service: str) -> None:
     assert f"--require-hashes -r /requirements/{service}.txt" in DOCKERFILE
