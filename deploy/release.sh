@@ -27,6 +27,18 @@ start() {
     echo "There is no releases/$name in $(pwd)." >&2
     exit 2
 }
+# A runner that goes away must not leave the host in between: there is always somebody who takes what this says.
+if [ -z "${RELEASE_LOG:-}" ]; then
+    export RELEASE_LOG="releases/$name/release.log"
+    trap '' HUP PIPE
+    {
+        code=0
+        sh "$0" "$name" 2>&1 || code=$?
+        echo "$code" >"$RELEASE_LOG.code"
+    } | tee "$RELEASE_LOG" || true
+    exit "$(cat "$RELEASE_LOG.code")"
+fi
+
 for own in host/.[!.]* host/*; do
     [ -e "$own" ] || continue
     rm -rf "releases/$name/${own#host/}"

@@ -84,17 +84,20 @@ class Host:
         made = time.time() - age
         os.utime(deploy.parent, (made, made))
 
-    def start(self, release: str, patience: int = 30) -> tuple[int, str]:
-        done = subprocess.run(
+    def start(self, release: str) -> tuple[int, str]:
+        with self.starting(release) as script:
+            said, _ = script.communicate()
+        return script.returncode, said
+
+    def starting(self, release: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             ["sh", f"releases/{release}/deploy/release.sh", release],
             cwd=self.directory,
-            env={**os.environ, "RELEASE_SECONDS": str(patience)},
+            env={**os.environ, "RELEASE_SECONDS": "30"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
         )
-        return done.returncode, done.stdout
 
     @property
     def current(self) -> str:
@@ -145,6 +148,20 @@ def test_a_release_that_does_not_work_is_taken_back(host: Host, broken: dict[str
     assert "Back to v1, which is in service." in said
     assert host.serving() == "v1, of the host, secret"
     assert host.current == "releases/v1"
+
+
+def test_it_is_taken_back_though_nobody_listens_any_more(host: Host) -> None:
+    host.send("v1")
+    host.send("v2", healthy="no")
+    assert host.start("v1")[0] == 0
+    with host.starting("v2") as script:
+        assert script.stdout
+        assert script.stdout.readline() == "Pulling the images of v2\n"
+        script.stdout.close()  # the connection is lost
+        assert script.wait() == 1
+    assert host.serving() == "v1, of the host, secret"
+    assert host.current == "releases/v1"
+    assert "Back to v1, which is in service." in (host.directory / "releases/v2/release.log").read_text()
 
 
 def test_a_first_release_that_does_not_work_leaves_its_logs_and_no_release(host: Host) -> None:
