@@ -50,6 +50,13 @@ def test_a_container_may_change_nothing_but_its_volumes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", services())
+def test_a_volume_has_a_name(name: str) -> None:
+    """One without is left behind by every `down`, and by every replica that is taken away."""
+    for volume in services()[name].get("volumes", []):
+        assert ":" in volume
+
+
+@pytest.mark.parametrize("name", services())
 def test_who_depends_says_on_what(name: str) -> None:
     depends = services()[name].get("depends_on", {})
     assert all(condition["condition"] for condition in depends.values())
