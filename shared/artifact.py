@@ -67,7 +67,9 @@ class Manifest(_Record):
     created_at: AwareDatetime
     candidate: str
     """Which entry of `model_building` won the selection."""
-    engine: Literal["onnxruntime"] = "onnxruntime"
+    engine: str = "onnxruntime"
+    """Which one the trainer proved, and serves it everywhere: "kernel/1", the number being its format's. Another one
+    stands in for it only where it gives the same bits (`shared.engines`)."""
     exactness: Literal["bits", "bound"]
     """Whether the engine equals scikit-learn bit for bit (trees) or within the proven bound (linear)."""
     tolerance: float = 0.0

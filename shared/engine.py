@@ -1,25 +1,19 @@
-"""Engines compute a model's margin from encoded rows; `Model` is a verified artifact ready to predict."""
+"""`Model` is a verified artifact ready to predict, with the engine that computes its margins."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.artifact import Artifact, ArtifactInvalid, Golden, Manifest
-from shared.onnx_engine import OnnxRuntimeEngine
+from shared.engines import Engine, choose_engine
+from shared.kernel.errors import GraphDamaged
 from shared.profile import Profile
 from shared.signature import InvalidRow, RowEncoder, Signature
+from shared.telemetry import get_logger
 
-
-class Engine(Protocol):
-    """Computes margins. Safe to call from several threads at once."""
-
-    name: str
-
-    def run(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Map encoded rows, shape (n, F), C order, to margins, shape (n, T)."""
-        ...
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +29,8 @@ class Model:
     """Strict encoder of JSON rows."""
     golden: NDArray[np.float64]
     """The golden rows, encoded: those that the engine is known to take in this very process."""
+    instead: str | None = None
+    """Why the engine is another one than the manifest names; it gives the same bits."""
 
     @property
     def name(self) -> str:
@@ -48,9 +44,9 @@ class Model:
         """Map encoded rows, shape (n, F), to predictions, shape (n,)."""
         return self.engine.run(x)[:, 0]
 
-    def predict_row(self, row: list[float]) -> float:
+    def predict_row(self, row: Sequence[float]) -> float:
         """Return the prediction for one encoded row; the same bits as `predict` gives for it."""
-        return float(self.engine.run(np.array([row], np.float64))[0, 0])
+        return self.engine.run_row(row)
 
 
 def load_model(artifact: Artifact) -> Model:
@@ -59,31 +55,47 @@ def load_model(artifact: Artifact) -> Model:
     Raises:
         ArtifactInvalid: the graph does not load here, or does not reproduce a golden row.
     """
-    where = f"{artifact.manifest.name} version {artifact.manifest.version}"
-    try:
-        engine = OnnxRuntimeEngine(artifact.onnx)
-    except Exception as error:  # onnxruntime raises its own undocumented classes
-        raise ArtifactInvalid(f"{where}: onnxruntime refuses the graph: {error}") from error
+    manifest = artifact.manifest
+    where = f"{manifest.name} version {manifest.version}"
     encoder = RowEncoder(artifact.signature)
+    golden_rows = _encoded(artifact.golden, encoder, where)
+    try:
+        choice = choose_engine(manifest.engine, artifact.onnx, manifest.exactness, golden_rows)
+    except GraphDamaged as damaged:
+        raise ArtifactInvalid(f"{where}: the graph is damaged: {damaged}") from damaged
+    except ValueError as reason:  # EngineUnavailable, or a graph whose rows are not the signature's
+        raise ArtifactInvalid(f"{where}: {reason}") from reason
+    if choice.instead:
+        found = {"engine": choice.engine.name, "wanted": manifest.engine, "reason": choice.instead}
+        log.warning("another engine than the manifest's", model=manifest.name, version=manifest.version, **found)
     model = Model(
-        manifest=artifact.manifest,
+        manifest=manifest,
         digest=artifact.digest,
         signature=artifact.signature,
         profile=artifact.profile,
-        engine=engine,
+        engine=choice.engine,
         encoder=encoder,
-        golden=_encoded(artifact.golden, encoder, where),
+        golden=golden_rows,
+        instead=choice.instead,
     )
     if model.signature.link != "identity":
         raise ArtifactInvalid(f"{where}: link {model.signature.link!r} is not supported by this release")
-    for index, (golden, row) in enumerate(zip(artifact.golden.rows, model.golden.tolist(), strict=True)):
-        found = model.predict_row(row)
-        if not abs(found - golden.prediction) <= golden.tolerance:
-            raise ArtifactInvalid(
-                f"{where}: golden row {index} gives {found!r}, scikit-learn gave {golden.prediction!r}"
-                f" (tolerance {golden.tolerance:g})"
-            )
+    _check_golden(model, artifact.golden, where)
     return model
+
+
+def _check_golden(model: Model, golden: Golden, where: str) -> None:
+    """Raises ArtifactInvalid."""
+    for index, (expected, row) in enumerate(zip(golden.rows, model.golden.tolist(), strict=True)):
+        try:
+            found = model.predict_row(row)
+        except Exception as error:  # an engine may raise anything
+            raise ArtifactInvalid(f"{where}: the engine fails golden row {index}: {error}") from error
+        if not abs(found - expected.prediction) <= expected.tolerance:
+            raise ArtifactInvalid(
+                f"{where}: golden row {index} gives {found!r}, scikit-learn gave {expected.prediction!r}"
+                f" (tolerance {expected.tolerance:g})"
+            )
 
 
 def _encoded(golden: Golden, encoder: RowEncoder, where: str) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 The process loads the model once and forks for every question: each is answered by a fresh copy that has seen no other
 row, and a death costs milliseconds. It has no Redis, no store and no secrets. Frames are a length and so many bytes:
-the graph and a row to try it on go in first, then questions; each is followed by one answer.
+the engine's name, the graph and a row to try it on go in first, then questions; each is followed by one answer.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.onnx_engine import OnnxRuntimeEngine
+from shared.engines import Engine, open_engine
 from shared.process import die_with_parent
 
 MEMORY = 2 << 30  # bytes that one question may take beyond what the loaded model does
@@ -56,8 +56,11 @@ class IsolatedEngine:
         self._output = process.stdout
 
     @classmethod
-    async def start(cls, onnx: bytes, control: Rows) -> Self:
+    async def start(cls, name: str, onnx: bytes, control: Rows) -> Self:
         """Start a process that has answered `control`, rows that are known to be harmless.
+
+        Args:
+            name: of the engine, the same one that the rows met outside.
 
         Raises:
             CannotIsolate: it does not load the model here, or fails the harmless rows.
@@ -70,6 +73,7 @@ class IsolatedEngine:
         engine = cls(process)
         try:
             async with asyncio.timeout(START_SECONDS):
+                await engine._send(name.encode())
                 await engine._send(onnx)
                 await engine.predict(control, START_SECONDS)
         except (RowsFailed, OSError, TimeoutError) as failed:
@@ -146,7 +150,7 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # libraries that print must not break the protocol
     try:
-        engine = OnnxRuntimeEngine(_read(0))
+        engine = open_engine(_read(0).decode(), _read(0))
         while True:
             _write(answers, _answer(engine, _read(0)))
     except (EOFError, BrokenPipeError):
@@ -160,7 +164,7 @@ def _be_the_first_to_go() -> None:
         score.write("1000")
 
 
-def _answer(engine: OnnxRuntimeEngine, question: bytes) -> bytes:
+def _answer(engine: Engine, question: bytes) -> bytes:
     """Let a copy of this process find the answer. It may die; then the answer is how."""
     ours, theirs = os.pipe()
     with warnings.catch_warnings():
@@ -180,7 +184,7 @@ def _answer(engine: OnnxRuntimeEngine, question: bytes) -> bytes:
     return found or _DIED + str(os.waitstatus_to_exitcode(status)).encode()
 
 
-def _predict(engine: OnnxRuntimeEngine, question: bytes) -> bytes:
+def _predict(engine: Engine, question: bytes) -> bytes:
     die_with_parent(signal.SIGKILL)
     seconds, width = _QUESTION.unpack_from(question)
     signal.setitimer(signal.ITIMER_REAL, seconds)  # the kernel keeps the time: nothing can hold it up

@@ -1,4 +1,6 @@
-"""The engine that serves: onnxruntime. It has a module of its own so that a process may load it and nothing else."""
+"""onnxruntime as an engine. It has a module of its own so that only who serves with it loads it."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime
@@ -21,3 +23,6 @@ class OnnxRuntimeEngine:
     def run(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         result: NDArray[np.float64] = self._run(["s"], {"x": x})[0]
         return result
+
+    def run_row(self, row: Sequence[float]) -> float:
+        return float(self.run(np.array([row], np.float64))[0, 0])

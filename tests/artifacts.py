@@ -18,10 +18,12 @@ from tests.pipelines import a_pipeline, a_table, a_target
 ROWS = 200
 
 
-async def an_artifact(store: Store, name: str = "model", version: str = "1", *, seed: int = 0) -> str:
+async def an_artifact(
+    store: Store, name: str = "model", version: str = "1", *, seed: int = 0, engine: str = "onnxruntime"
+) -> str:
     """Put a version into the store and return its digest. Another seed gives other predictions."""
     with tempfile.TemporaryDirectory() as directory:
-        _write(Path(directory), name, version, seed)
+        _write(Path(directory), name, version, seed, engine)
         return await artifact.upload(store, Path(directory))
 
 
@@ -40,7 +42,7 @@ async def break_graph(store: Store, name: str, version: str) -> None:
     await store.put(key, bytes(onnx))
 
 
-def _write(directory: Path, name: str, version: str, seed: int) -> None:
+def _write(directory: Path, name: str, version: str, seed: int, engine: str) -> None:
     table = a_table(ROWS)
     target = a_target(table) + seed
     pipeline = a_pipeline(RandomForestRegressor(5, max_depth=5, random_state=seed), "imputed", table, target)
@@ -74,7 +76,7 @@ def _write(directory: Path, name: str, version: str, seed: int) -> None:
     for file, document in files.items():
         (directory / file).write_text(document.model_dump_json())
     assert set(CONTENT) == {path.name for path in directory.iterdir()}
-    artifact.seal(directory, _manifest_fields(name, version, target - predictions))
+    artifact.seal(directory, {**_manifest_fields(name, version, target - predictions), "engine": engine})
 
 
 def _manifest_fields(name: str, version: str, residuals: np.ndarray) -> dict[str, object]:

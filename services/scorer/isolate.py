@@ -74,7 +74,8 @@ class Isolation:
                 job_id=spec.id,
                 request_id=spec.request_id,
             )
-            self._engine, self._digest = await IsolatedEngine.start(artifact.onnx, model.golden), spec.model_digest
+            self._engine = await IsolatedEngine.start(model.engine.name, artifact.onnx, model.golden)
+            self._digest = spec.model_digest
         return self._engine
 
     async def _end_when_idle(self) -> None:

@@ -88,6 +88,8 @@ def train(
     write_bundle(bundle, params, out_dir)
     progress("parity", 0, 0)
     parity = check_parity(pipeline, exported, contest.dataset.frame, seed=PARITY_SEED)
+    if parity.kernel_refused:
+        log.warning("the version will be served by another engine", engine=parity.engine, reason=parity.kernel_refused)
     progress("register", 0, 0)
     commit = revision or git_commit(base_dir)
     registered = register_run(mlflow_uri, _record(params, contest, commit, taken))
@@ -144,6 +146,7 @@ def _manifest_fields(
         "version": registered.version,
         "created_at": datetime.now(UTC),
         "candidate": contest.selected.candidate,
+        "engine": parity.engine,
         "exactness": parity.exactness,
         "metrics": {evaluation.candidate: asdict(evaluation.metrics()) for evaluation in contest.evaluations},
         "selection_metric": params.selection.metric,

@@ -74,7 +74,7 @@ def load_library() -> Library:
     """Load what `build` compiled. Raises KernelMissing."""
     path = library_path()
     if not path.exists():
-        raise KernelMissing(f"it is not compiled here for the present sources: {COMMAND}")
+        raise KernelMissing(f"the kernel is not compiled here, or not from the present sources ({COMMAND})")
     return open_library(path)
 
 
@@ -84,7 +84,7 @@ def open_library(path: Path) -> Library:
         free, held = ctypes.CDLL(str(path)), ctypes.PyDLL(str(path))
         return Library(*(_calls(free, held, kind) for kind in ("forest", "linear")))
     except (OSError, AttributeError) as error:
-        raise KernelMissing(f"{path.name} does not load ({error}): delete it, then {COMMAND}") from error
+        raise KernelMissing(f"the kernel does not load ({error}): delete {path.name}, then {COMMAND}") from error
 
 
 def _calls(free: ctypes.CDLL, held: ctypes.PyDLL, kind: str) -> Calls:

@@ -12,6 +12,7 @@ from secrets import token_hex
 from redis.exceptions import RedisError
 
 from shared.broker import check_server, refusal
+from shared.kernel.library import KernelMissing, load_library
 from shared.settings import ROOT, SettingsInvalid
 from shared.store import ObjectExists, Store
 from tasador.doctor.checks import Check, bad, ok, warning
@@ -32,6 +33,7 @@ def examine() -> Iterator[Check]:
     yield _python()
     yield _environment()
     yield _versions()
+    yield _kernel()
     yield _valkey()
     try:
         settings = StackSettings.load()
@@ -73,6 +75,16 @@ def _versions() -> Check:
     if missing:
         return bad("versions", f"{text}; missing: {', '.join(missing)}", "`make up` installs what is missing")
     return ok("versions", text)
+
+
+def _kernel() -> Check:
+    try:
+        load_library()
+    except KernelMissing as missing:
+        install = "have a C compiler (Debian: apt install gcc libc6-dev)"
+        found = f"onnxruntime serves trees, several times slower: {missing}"
+        return warning("kernel", found, f"{install}, then `{sys.executable} -m shared.kernel.build`")
+    return ok("kernel", "compiled from the present sources")
 
 
 def _valkey() -> Check:

@@ -111,7 +111,7 @@ import numpy as np
 from shared.isolation import IsolatedEngine
 
 async def main():
-    engine = await IsolatedEngine.start(open(sys.argv[1], "rb").read(), np.zeros((1, {width})))
+    engine = await IsolatedEngine.start("onnxruntime", open(sys.argv[1], "rb").read(), np.zeros((1, {width})))
     print(engine.pid, flush=True)
     await engine.predict(np.full((1, {width}), {poison}), 60.0)
 

@@ -12,25 +12,31 @@ from numpy.typing import NDArray
 
 from shared import artifact
 from shared.engine import Model, load_model
+from shared.engines import KERNEL, ONNXRUNTIME
 from shared.isolation import CannotIsolate, IsolatedEngine, RowsFailed
 from shared.store import Store
 from tests.artifacts import an_artifact
 from tests.faulty import EXIT_CODE, Faults, environment
+from tests.kernels import compiled, needs_compiler
 from tests.waiting import eventually
 
 POISON = 666.0
 PATIENCE = 30.0  # seconds that a question may take which is to be answered
 
 
-@pytest.fixture
-async def onnx(store: Store) -> bytes:
-    await an_artifact(store)
+@pytest.fixture(params=[ONNXRUNTIME, pytest.param(KERNEL, marks=needs_compiler)])
+async def onnx(store: Store, request: pytest.FixtureRequest) -> bytes:
+    if request.param == KERNEL:
+        compiled()
+    await an_artifact(store, engine=request.param)
     return (await artifact.fetch(store, "model", "1")).onnx
 
 
 @pytest.fixture
 async def model(onnx: bytes, store: Store) -> Model:
-    return load_model(await artifact.fetch(store, "model", "1"))
+    model = load_model(await artifact.fetch(store, "model", "1"))
+    assert model.engine.name == model.manifest.engine
+    return model
 
 
 def rows(model: Model, count: int) -> NDArray[np.float64]:
@@ -41,7 +47,7 @@ class Engines:
     """Starts engines that misbehave, and ends them."""
 
     def __init__(self, onnx: bytes, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._onnx = onnx
+        self._name, self._onnx = model.engine.name, onnx
         self._control = rows(model, 3)
         self._monkeypatch = monkeypatch
         self.started: list[IsolatedEngine] = []
@@ -49,7 +55,7 @@ class Engines:
     async def start(self, faults: Faults | None = None, control: NDArray[np.float64] | None = None) -> IsolatedEngine:
         for name, value in environment(faults or Faults()).items():
             self._monkeypatch.setenv(name, value)
-        engine = await IsolatedEngine.start(self._onnx, self._control if control is None else control)
+        engine = await IsolatedEngine.start(self._name, self._onnx, self._control if control is None else control)
         self.started.append(engine)
         return engine
 
@@ -101,7 +107,7 @@ async def test_one_that_fails_harmless_rows_proves_nothing(engines: Engines, mod
 
 async def test_a_graph_that_does_not_load_proves_nothing(model: Model) -> None:
     with pytest.raises(CannotIsolate):
-        await IsolatedEngine.start(b"no graph", rows(model, 1))
+        await IsolatedEngine.start(ONNXRUNTIME, b"no graph", rows(model, 1))
 
 
 async def test_a_process_that_somebody_kills_proves_nothing(engines: Engines, model: Model) -> None:

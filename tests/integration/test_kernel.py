@@ -15,7 +15,9 @@ from sklearn.pipeline import Pipeline
 
 from services.trainer.export import Exported, encode_frame, export_pipeline
 from services.trainer.export.frame import decode_rows
-from services.trainer.export.linear import read_linear
+from services.trainer.export.graph import INPUT, Graph
+from services.trainer.export.linear import Linear as LinearModel
+from services.trainer.export.linear import add_linear, read_linear
 from services.trainer.parity.bound import dot_bound
 from shared.kernel.compiled import CompiledEngine
 from shared.kernel.nodes import NARROW, WIDE, pack
@@ -79,6 +81,16 @@ def test_a_linear_model_has_the_same_bits_with_and_without_c(case: tuple[bytes, 
 
     assert same_bits(kernel.run(x), plain.run(x))
     assert same_bits(np.array([plain.run_row(row) for row in x[:20].tolist()]), kernel.run(x)[:20, 0])
+
+
+def test_a_sum_of_negative_zeros_is_zero_with_and_without_c() -> None:
+    graph = Graph()
+    model = LinearModel(np.array([[-1.0], [-2.0]]), np.array([-0.0]), "identity")
+    onnx = graph.serialize(add_linear(graph, model, INPUT), inputs=2, outputs=1)
+
+    for engine in (the_kernel(onnx), the_plain_engine(onnx)):
+        assert engine.run(np.zeros((3, 2))).tobytes() == np.zeros((3, 1)).tobytes()
+        assert np.float64(engine.run_row([0.0, 0.0])).tobytes() == np.float64(0.0).tobytes()
 
 
 ESTIMATORS = {

@@ -61,7 +61,8 @@ def test_one_of_other_sources_is_not_found_and_goes(checkout: Path) -> None:
         source.write("/* changed */\n")
     look = "from shared.kernel.library import load_library; load_library()"
 
-    assert "KernelMissing: it is not compiled here for the present sources" in run(checkout, "-c", look).stderr
+    said = run(checkout, "-c", look).stderr
+    assert "KernelMissing: the kernel is not compiled here, or not from the present sources" in said
     run(checkout, "-m", "shared.kernel.build")
 
     (new,) = libraries(checkout)
@@ -100,7 +101,7 @@ def test_a_compiler_that_is_asked_for_is_used_or_named(monkeypatch: pytest.Monke
 def test_what_is_no_library_of_ours_is_named(tmp_path: Path) -> None:
     (tmp_path / "kernel.so").write_bytes(b"not a library")
 
-    with pytest.raises(KernelMissing, match=f"delete it, then {build.COMMAND}"):
+    with pytest.raises(KernelMissing, match=f"delete kernel.so, then {build.COMMAND}"):
         open_library(tmp_path / "kernel.so")
 
 

@@ -24,8 +24,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from services.trainer.export import Exported, encode_frame, export_pipeline
-from services.trainer.parity import Acceptance, ask, check_parity
+from services.trainer.parity import Acceptance, ParityReport, ask, check_parity
+from shared.engines import KERNEL, ONNXRUNTIME
 from shared.onnx_engine import OnnxRuntimeEngine
+from tests.kernels import can_compile, compiled
 from tests.pipelines import NUMBERS, PREPARATIONS, TAKES_NULL, TEXTS, a_pipeline, a_table, a_target, one_hot
 
 DRAWN = 1000
@@ -64,7 +66,7 @@ def test_a_tree_model_is_equal_to_scikit_learn_bit_for_bit(name: str, kind: str)
     table = a_table(nulls=kind != "complete")
     pipeline = a_pipeline(TREES[name](), kind, table)
 
-    report = check_parity(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN)
+    report = proven(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN)
 
     assert report.exactness == "bits"
     assert report.max_abs_difference == 0
@@ -79,7 +81,7 @@ def test_a_linear_model_is_within_the_bound(name: str, kind: str) -> None:
     table = a_table(nulls=kind != "complete")
     pipeline = a_pipeline(LINEAR[name](), kind, table)
 
-    report = check_parity(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN)
+    report = proven(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN)
 
     assert report.exactness == "bound"
     assert report.worst_bound_ratio is not None
@@ -94,7 +96,7 @@ def test_a_tree_classifier_is_equal_to_scikit_learn_bit_for_bit(name: str, class
     pipeline = a_pipeline(CLASSIFIERS[name](), "imputed", table, labels)
     exported = export_pipeline(pipeline)
 
-    report = check_parity(pipeline, exported, table, seed=0, drawn=DRAWN)
+    report = proven(pipeline, exported, table, seed=0, drawn=DRAWN)
 
     assert report.max_abs_difference == 0
     assert exported.classes == tuple(sorted(set(labels)))
@@ -107,7 +109,7 @@ def test_a_logistic_regression_is_within_the_bound(classes: int, link: str) -> N
     pipeline = a_pipeline(LogisticRegression(), "imputed", table, labels)
     exported = export_pipeline(pipeline)
 
-    check_parity(pipeline, exported, table, seed=0, drawn=DRAWN)
+    proven(pipeline, exported, table, seed=0, drawn=DRAWN)
 
     assert exported.link == link
     assert exported.classes == tuple(range(classes))
@@ -120,7 +122,7 @@ def test_numbers_of_a_public_data_set(name: str) -> None:
     pipeline = Pipeline([("prepare", ColumnTransformer([("n", prepare, list(table))])), ("model", TREES[name]())])
     pipeline.fit(table, target)
 
-    assert check_parity(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN).max_abs_difference == 0
+    assert proven(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN).max_abs_difference == 0
 
 
 @pytest.mark.parametrize("loss", ["absolute_error", "huber", "quantile"])
@@ -128,7 +130,7 @@ def test_other_losses_of_gradient_boosting(loss: str) -> None:
     table = a_table()
     pipeline = a_pipeline(GradientBoostingRegressor(loss=loss, n_estimators=10), "imputed", table)
 
-    assert check_parity(pipeline, export_pipeline(pipeline), table, seed=0, drawn=200).max_abs_difference == 0
+    assert proven(pipeline, export_pipeline(pipeline), table, seed=0, drawn=200).max_abs_difference == 0
 
 
 def test_a_tree_that_learned_nothing_is_its_one_leaf() -> None:
@@ -136,7 +138,7 @@ def test_a_tree_that_learned_nothing_is_its_one_leaf() -> None:
     for estimator in (RandomForestRegressor(3), GradientBoostingRegressor(n_estimators=3)):
         pipeline = a_pipeline(estimator, "imputed", table, np.full(len(table), 0.1))
 
-        assert check_parity(pipeline, export_pipeline(pipeline), table, seed=0, drawn=100).max_abs_difference == 0
+        assert proven(pipeline, export_pipeline(pipeline), table, seed=0, drawn=100).max_abs_difference == 0
 
 
 def test_threads_of_the_trained_forest_do_not_disturb_the_reference() -> None:
@@ -144,7 +146,7 @@ def test_threads_of_the_trained_forest_do_not_disturb_the_reference() -> None:
     forest = RandomForestRegressor(40, random_state=0, n_jobs=2)
     pipeline = a_pipeline(forest, "imputed", table)
 
-    assert check_parity(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN).max_abs_difference == 0
+    assert proven(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN).max_abs_difference == 0
     assert forest.n_jobs == 2
 
 
@@ -153,7 +155,7 @@ def test_text_columns_of_objects_with_none_are_read_like_str() -> None:
     table["place"] = pd.Series([None if pd.isna(v) else v for v in table["place"]], dtype=object)
     pipeline = a_pipeline(TREES["forest"](), "imputed", table)
 
-    assert check_parity(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN).max_abs_difference == 0
+    assert proven(pipeline, export_pipeline(pipeline), table, seed=0, drawn=DRAWN).max_abs_difference == 0
 
 
 def test_the_first_of_two_imputers_fills() -> None:
@@ -163,7 +165,7 @@ def test_the_first_of_two_imputers_fills() -> None:
     pipeline = Pipeline([("prepare", ColumnTransformer([("t", prepare, ["place"])])), ("model", TREES["tree"]())])
     pipeline.fit(table, a_target(table))
 
-    assert check_parity(pipeline, export_pipeline(pipeline), table, seed=0, drawn=100).max_abs_difference == 0
+    assert proven(pipeline, export_pipeline(pipeline), table, seed=0, drawn=100).max_abs_difference == 0
 
 
 def test_categories_may_have_an_order_of_their_own() -> None:
@@ -173,7 +175,7 @@ def test_categories_may_have_an_order_of_their_own() -> None:
     exported = export_pipeline(pipeline)
 
     assert exported.categories == {"grade": ("c", "a", "b")}
-    assert check_parity(pipeline, exported, table, seed=0, drawn=100).max_abs_difference == 0
+    assert proven(pipeline, exported, table, seed=0, drawn=100).max_abs_difference == 0
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -201,6 +203,16 @@ def test_the_pipeline_is_asked_where_it_takes_nulls_and_unknown_categories() -> 
     assert accepted == Acceptance(nulls=frozenset(), unknowns=frozenset())
     accepted = ask(forest, export_pipeline(forest), table)
     assert accepted == Acceptance(nulls=frozenset(NUMBERS + TEXTS), unknowns=frozenset(TEXTS))
+
+
+def proven(pipeline: Pipeline, exported: Exported, table: pd.DataFrame, *, seed: int, drawn: int) -> ParityReport:
+    """Check, also that the kernel passes wherever there is one."""
+    if can_compile():
+        compiled()
+    report = check_parity(pipeline, exported, table, seed=seed, drawn=drawn)
+    by_kernel = can_compile() or exported.exactness == "bound"  # linear models need no compiler
+    assert report.engine == (KERNEL if by_kernel else ONNXRUNTIME), report.kernel_refused
+    return report
 
 
 def _engine(exported: Exported) -> OnnxRuntimeEngine:

@@ -1,4 +1,4 @@
-"""Training on the real thing: MLflow on SQLite, files on disk, onnxruntime."""
+"""Training on the real thing: MLflow on SQLite, files on disk, the engines."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,10 @@ from services.trainer.tracking import tracking
 from services.trainer.training import Trained, train
 from shared.artifact import fetch, upload
 from shared.engine import Model, load_model
+from shared.engines import KERNEL, ONNXRUNTIME
 from shared.params import Params, load_params
 from shared.store import Store
+from tests.kernels import can_compile, compiled
 from tests.tables import parcel_project
 
 REPOSITORY = Path(__file__).parents[2]
@@ -53,6 +55,8 @@ def registered(project: Project, trained: Trained) -> Any:
 
 @pytest.fixture(scope="module")
 def boston(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Trained]:
+    if can_compile():
+        compiled()
     directory = tmp_path_factory.mktemp("boston")
     (directory / "mlflow").mkdir()
     project = Project(load_params(REPOSITORY / "params.yaml"), REPOSITORY, directory)
@@ -88,6 +92,8 @@ def test_the_manifest_says_where_a_version_comes_from(boston: tuple[Project, Tra
     assert manifest.params_sha256 == project.params.digest
     assert manifest.drift == project.params.drift.model_dump()
     assert int(manifest.parity["rows"]) > 100_000
+    assert manifest.engine == (KERNEL if can_compile() else ONNXRUNTIME)
+    assert ("kernel_refused" in manifest.parity) == (manifest.engine == ONNXRUNTIME)
 
 
 def test_mlflow_holds_the_run_its_candidates_plots_dataset_and_tags(boston: tuple[Project, Trained]) -> None:

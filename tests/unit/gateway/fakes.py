@@ -1,6 +1,6 @@
 """A model without an artifact, and collaborators that remember what they were given."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -24,6 +24,9 @@ class Sum:
     def run(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         total: NDArray[np.float64] = np.nan_to_num(x, nan=1000.0).sum(axis=1, keepdims=True)
         return total
+
+    def run_row(self, row: Sequence[float]) -> float:
+        return float(self.run(np.array([row]))[0, 0])
 
 
 A = Feature(name="a", kind="numeric", nullable=False, minimum=0, maximum=10, example=2.5)

@@ -16,6 +16,7 @@ from sklearn.linear_model import Ridge
 from services.trainer.export import export_pipeline
 from services.trainer.export.graph import INPUT, Graph
 from services.trainer.export.trees import LEAF, Tree
+from shared.kernel.columns import Column, Operation, Step
 from shared.kernel.errors import GraphDamaged, GraphUnsupported
 from shared.kernel.nodes import pack
 from shared.kernel.plan import Forest, Linear, read_plan
@@ -59,6 +60,32 @@ def test_only_columns_that_trees_read_are_computed() -> None:
     read = set(np.concatenate([e.feature for e in forest.ensembles]).tolist())
 
     assert len(pack(forest).columns) == len(read)
+
+
+NULL = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("steps", "may"),
+    [
+        ([], True),
+        ([Step(Operation.FILL, 1.0)], False),
+        ([Step(Operation.FILL, NULL)], True),
+        ([Step(Operation.SUBTRACT, 1.0), Step(Operation.DIVIDE, 2.0), Step(Operation.ROUND)], True),
+        ([Step(Operation.FILL, 1.0), Step(Operation.SUBTRACT, 1.0), Step(Operation.DIVIDE, 2.0)], False),
+        ([Step(Operation.FILL, 1.0), Step(Operation.SUBTRACT, float("inf"))], True),
+        ([Step(Operation.FILL, 1.0), Step(Operation.DIVIDE, 0.0)], True),
+        ([Step(Operation.FILL, 1.0), Step(Operation.DIVIDE, float("inf"))], True),
+        ([Step(Operation.CODE, -1.0, -2.0)], False),
+        ([Step(Operation.CODE, NULL, -2.0)], True),
+        ([Step(Operation.CODE, -1.0, NULL)], True),
+        ([Step(Operation.FILL, 1.0), Step(Operation.CODE, NULL, 1.0)], True),
+        ([Step(Operation.EQUAL, 1.0)], False),
+        ([Step(Operation.IS_NULL), Step(Operation.ROUND)], False),
+    ],
+)
+def test_where_null_may_come_from(steps: list[Step], may: bool) -> None:
+    assert Column(0, tuple(steps)).may_be_null == may
 
 
 @pytest.mark.parametrize("make", [a_forest, a_ridge])
