@@ -16,8 +16,6 @@ from rich.table import Table
 from benchmarks.example import rows
 from benchmarks.load import latencies, requests
 from benchmarks.tables import a_table
-from services.trainer.tracking import tracking
-from shared.onnx_engine import OnnxRuntimeEngine
 from shared.settings import ROOT
 from tests.e2e.stack import LocalStack, free_ports
 
@@ -46,26 +44,6 @@ def single(stack: LocalStack) -> Table:
     return table
 
 
-def engine(stack: LocalStack) -> Table:
-    """The engine beside scikit-learn's own predict, in one process, without HTTP."""
-    version = stack.get("gateway", "/model/info")["version"]
-    with tracking(f"sqlite:///{stack.state_dir / 'mlflow' / 'mlflow.db'}") as mlflow:
-        pipeline = mlflow.sklearn.load_model(f"models:/boston-housing/{version}")
-    onnx = (stack.state_dir / "store" / "models" / "boston-housing" / version / "model.onnx").read_bytes()
-    runner = OnnxRuntimeEngine(onnx)
-    frame = rows(10_000)
-    x = np.ascontiguousarray(frame.to_numpy())
-    estimator = type(pipeline[-1]).__name__
-    table = a_table(f"engine beside scikit-learn ({estimator})", "engine", "1 row µs", "10,000 rows ms")
-    for name, one, bulk in (
-        ("scikit-learn", lambda i: pipeline.predict(frame.iloc[i : i + 1]), lambda: pipeline.predict(frame)),
-        ("onnxruntime", lambda i: runner.run(x[i : i + 1]), lambda: runner.run(x)),
-    ):
-        singles = _median_time([lambda i=i, one=one: one(i) for i in range(100)])  # type: ignore[misc]
-        table.add_row(name, f"{singles * 1e6:,.1f}", f"{_median_time([bulk] * ROUNDS) * 1e3:,.1f}")
-    return table
-
-
 def batch(stack: LocalStack) -> Table:
     """`/predict/batch`, and a job from CSV on disk to results on disk with two scorers."""
     table = a_table("many rows", "what", "rows", "seconds", "rows/s")
@@ -86,7 +64,7 @@ def batch(stack: LocalStack) -> Table:
     return table
 
 
-SECTIONS: dict[str, Callable[[LocalStack], Table]] = {"single": single, "engine": engine, "batch": batch}
+SECTIONS: dict[str, Callable[[LocalStack], Table]] = {"single": single, "batch": batch}
 
 
 def _median_time(calls: list[Callable[[], object]]) -> float:

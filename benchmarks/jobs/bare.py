@@ -1,12 +1,15 @@
-"""The limit: the engine on an array that is in memory already, in as many processes as there are scorers."""
+"""The limit: the version's engine on an array that is in memory already, in as many processes as there are scorers."""
 
+import json
 import multiprocessing
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
+
+from shared.artifact import MANIFEST
+from shared.engines import open_engine
 
 PIECE = 5_000  # rows a call: faster than all at once, which leaves the caches
 
@@ -28,14 +31,13 @@ def measured(onnx: Path, array: Path, processes: int) -> tuple[float, float]:
 
 
 def _run(onnx: Path, array: Path, share: int, barrier: Any, busy: Any) -> None:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(onnx.read_bytes(), options, providers=["CPUExecutionProvider"])
+    manifest = json.loads((onnx.parent / MANIFEST).read_bytes())
+    engine = open_engine(manifest["engine"], onnx.read_bytes())
     x = np.array_split(np.load(array, mmap_mode="r"), len(busy))[share].copy()
-    session.run(["s"], {"x": x[:PIECE]})
+    engine.run(x[:PIECE])
     barrier.wait()
     before = time.process_time()
     for start in range(0, len(x), PIECE):
-        session.run(["s"], {"x": x[start : start + PIECE]})
+        engine.run(x[start : start + PIECE])
     busy[share] = time.process_time() - before
     barrier.wait()
