@@ -79,6 +79,7 @@ lock: dev-venv ## recompile requirements/*.txt from pyproject.toml; with ARGS=--
 
 clean: ## remove .venv, caches and the stack's state (.tasador: models, jobs, history)
 	@if [ -f .tasador/stack.json ] && [ -x $(VENV) ]; then $(VENV) -m tasador down; fi
+	@rm -f shared/kernel/*.so
 	@rm -rf .venv .tasador .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

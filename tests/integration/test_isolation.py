@@ -43,6 +43,11 @@ def rows(model: Model, count: int) -> NDArray[np.float64]:
     return np.random.default_rng(0).uniform(0.0, 3.0, (count, len(model.signature.features)))
 
 
+def libraries(pid: int) -> str:
+    """Return the files that a process has mapped, with much else."""
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
 class Engines:
     """Starts engines that misbehave, and ends them."""
 
@@ -72,6 +77,13 @@ async def test_it_finds_the_same_bits(engines: Engines, model: Model) -> None:
     engine = await engines.start()
     for x in (rows(model, 5_000), rows(model, 1), rows(model, 200)[::-2]):
         assert (await engine.predict(x, PATIENCE)).tobytes() == model.predict(np.ascontiguousarray(x)).tobytes()
+
+
+async def test_it_loads_the_engine_that_the_rows_met_outside_and_no_other(engines: Engines, model: Model) -> None:
+    engine = await engines.start()
+    loaded = libraries(engine.pid)
+    assert ("onnxruntime" in loaded) == (model.engine.name == ONNXRUNTIME)
+    assert ("/shared/kernel/kernel-" in loaded) == (model.engine.name == KERNEL)
 
 
 @pytest.mark.parametrize(
