@@ -22,6 +22,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.tally import Tally
 from services.gateway.telemetry import Buffer, PredictionLogger
 from services.gateway.watch import Watch
+from services.gateway.wire import JoiningProtocol
 from shared.broker import connect
 from shared.follower import ModelFollower
 from shared.keys import Keys
@@ -123,7 +124,7 @@ async def _show(parts: Parts) -> None:
 def _server_config(app: object, settings: GatewaySettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="httptools",
+        http=JoiningProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
