@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasador.client import Client
+from tests.compose.commands import CommandFailed
 from tests.compose.rows import write_params
 from tests.compose.stack import ComposeStack
 from tests.containers import require_engine
@@ -23,7 +24,7 @@ def running(stack: ComposeStack, *services: str) -> Iterator[ComposeStack]:
     try:
         try:
             stack.up(*services)
-        except BaseException:
+        except CommandFailed:
             stack.save_logs()
             raise
         yield stack
@@ -37,9 +38,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     if report.failed:
         for stack in _running:
-            report.sections.append((f"Containers of {stack.project}", stack.told(of_all=True)))
-            stack.save_logs()
+            report.sections.append((f"Containers of {stack.project}", _told(stack)))
     return report
+
+
+def _told(stack: ComposeStack) -> str:
+    try:
+        stack.save_logs()
+        return stack.told(of_all=True)
+    except CommandFailed as failed:  # the test's own failure says more
+        return str(failed)
 
 
 @pytest.fixture(scope="package")

@@ -29,6 +29,7 @@ RULES = {path.name for path in (ROOT / "deploy" / "prometheus" / "rules").glob("
 @pytest.fixture(scope="module")
 def traffic(stack: ComposeStack) -> None:
     """Some of everything that is measured, and a second of it when the first was scraped: rates need two samples."""
+    stack.scale(scorer=2)
     rows = some_rows(300, seed=3)
     with stack.client() as client:
         for path in range(2):
