@@ -409,6 +409,6 @@ async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
 
         await eventually(not_ready)
         assert (await client.get("/health/live")).status_code == 200
+        assert "\ntasador_scorer_ready 0.0\n" in (await client.get("/metrics")).text
         degraded = await client.get("/health")
         assert (degraded.status_code, degraded.json()["status"]) == (200, "degraded")
-        assert "\ntasador_scorer_ready 0.0\n" in (await client.get("/metrics")).text

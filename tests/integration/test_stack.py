@@ -298,7 +298,8 @@ class UpByMake(Up):
         makefile = self.state_dir.parent / "Makefile"
         recipe = " ".join(f"'{word}'" for word in super().command())
         makefile.write_text(f"up:\n\t@exec {recipe}\n")
-        return ["make", "-f", str(makefile), "up"]
+        # Whoever runs the tests in the background has them, and all they start, ignore SIGINT.
+        return ["env", "--default-signal=INT", "make", "-f", str(makefile), "up"]
 
     def is_ready(self) -> bool:
         return bool(self.state()["ready"])
