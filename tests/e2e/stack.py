@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -69,7 +70,8 @@ class LocalStack:
             family = psutil.Process(self._launcher.pid).children(recursive=True)
             self._launcher.kill()
             for process in family:
-                process.kill()
+                with suppress(psutil.NoSuchProcess):  # some die with their parent
+                    process.kill()
             self._launcher.wait()
 
     def output(self) -> str:
