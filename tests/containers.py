@@ -7,11 +7,14 @@ import socket
 import subprocess
 import time
 from contextlib import ExitStack
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from tests.redis_server import DURABLE, RedisServer, flags
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
 
 PUBLIC_IMAGES = ("redis:7-alpine", "valkey/valkey:8-alpine")
 
@@ -45,8 +48,18 @@ def _give_up(missing: str) -> NoReturn:
     pytest.skip(missing)
 
 
+def new_container(image: str, **how: Any) -> "DockerContainer":
+    """Return one to be started, which ends however this process ends."""
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only tests on containers need wait for it
+
+    require_engine()
+    # Before the first one is started: a Ryuk that was not heard from in time is gone, and would be asked for again.
+    _let_ryuk_know()
+    return DockerContainer(image, **how)
+
+
 @functools.cache
-def let_ryuk_know() -> None:
+def _let_ryuk_know() -> None:
     """Have Ryuk remove the containers of testcontainers that this process leaves behind, however it ends.
 
     testcontainers starts Ryuk and tells it, but does not look whether it was heard; on a busy machine it was not, and
@@ -86,13 +99,9 @@ class RedisContainer(RedisServer):
     """Its data is in the image's volume /data, which lives as long as the container: through `kill`, until the end."""
 
     def __init__(self, image: str) -> None:
-        from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only these tests need wait for it
-
-        require_engine()
-        let_ryuk_know()
         super().__init__()
         # No password, on a port of the loopback address.
-        self._container = DockerContainer(image).with_command(flags({"protected-mode": "no"} | DURABLE))
+        self._container = new_container(image).with_command(flags({"protected-mode": "no"} | DURABLE))
         # A port that the engine chose would be another one after `kill` and `start`.
         self._container.ports["6379/tcp"] = ("127.0.0.1", self.port)  # type: ignore[assignment] # the engine's client takes it
         self._created = False

@@ -26,11 +26,12 @@ def _one_in_the_end(stack: ComposeStack) -> Iterator[None]:
 
 
 @pytest.fixture
-def gateways(stack: ComposeStack) -> list[Container]:
-    """All of them, and they get requests."""
+def gateways(stack: ComposeStack, client: Client) -> list[Container]:
+    """All of them: they get requests, and each has said where it is."""
     if len(spread_over(stack)) != GATEWAYS:
         stack.scale(gateway=GATEWAYS)
         stack.wait(lambda: len(spread_over(stack)) == GATEWAYS)
+    stack.wait(lambda: len(addresses(client, "gateway")) == GATEWAYS)
     return stack.ps("gateway")
 
 

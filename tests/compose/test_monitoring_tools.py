@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from shared.settings import ROOT
-from tests.containers import require_engine
+from tests.containers import new_container
 from tests.dashboards import DASHBOARDS, queries
 from tests.waiting import eventually
 
@@ -56,11 +56,8 @@ class Tools:
 @contextmanager
 def _started(service: str, **how: Any) -> Iterator[Tools]:
     """Start the image of a service of the compose file, with its configuration where compose mounts it."""
-    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only these tests need wait for it
-
-    require_engine()
     image = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"][service]["image"]
-    with DockerContainer(image, **how) as container:
+    with new_container(image, **how) as container:
         tools = Tools(container)
         directory = DEPLOY / service
         files = {path.relative_to(directory): path.read_bytes() for path in sorted(directory.rglob("*.yml"))}
