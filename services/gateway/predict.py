@@ -5,7 +5,7 @@ Each request reads `current` once, so that no answer is mixed from two versions.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
@@ -13,14 +13,14 @@ from typing import Protocol
 import msgspec
 
 from services.gateway import batch
-from services.gateway.bodies import decode_json
-from services.gateway.problems import Problem, unavailable
-from services.gateway.rows import encoded
+from services.gateway.decode import RowDecoder
+from services.gateway.problems import unavailable
+from services.gateway.rows import explained
 from services.gateway.tally import Tally
 from services.gateway.telemetry import Logged
 from shared.engine import Model
 from shared.follower import Serving
-from shared.signature import RowWarning, unusual
+from shared.signature import RowWarning
 
 
 class Follows(Protocol):
@@ -44,7 +44,7 @@ class Answer(msgspec.Struct):
     model_version: str
     inference_time: float
     request_id: str
-    warnings: list[RowWarning]
+    warnings: Sequence[RowWarning]
 
 
 class Predictor:
@@ -62,6 +62,7 @@ class Predictor:
         self._max_rows = max_rows
         self._max_batches = max_batches
         self._batches = 0
+        self._decoders: tuple[Model, RowDecoder] | None = None
         # One thread is enough: the engine uses one, and decoding holds the interpreter's lock.
         self._thread = ThreadPoolExecutor(1, "batch")
 
@@ -72,14 +73,10 @@ class Predictor:
             Problem: there is no answer.
         """
         model = self._model()
-        value, complaint = decode_json(body)
-        row = encoded(model, value)
-        if complaint:
-            raise Problem("malformed-body", complaint)
+        row, warnings = self._decoder(model).decode(body) or explained(model, body)
         started = time.perf_counter()
         prediction = model.predict_row(row)
         seconds = time.perf_counter() - started
-        warnings = unusual(model.signature, row, value if isinstance(value, dict) else {})
         answer = Answer(prediction, model.name, model.version, seconds, request_id, warnings)
         self._tally.single(model.version, seconds, prediction)
         self._log.add((Logged(model, request_id, 0, "single", time.time(), seconds, row, prediction),))
@@ -107,6 +104,11 @@ class Predictor:
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _decoder(self, model: Model) -> RowDecoder:
+        if self._decoders is None or self._decoders[0] is not model:
+            self._decoders = (model, RowDecoder(model.signature))
+        return self._decoders[1]
 
     def _model(self) -> Model:
         serving = self._follower.current  # read once: it changes under us

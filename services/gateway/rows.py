@@ -1,11 +1,22 @@
 """From a decoded JSON value to the engine's row, or to the list of everything that is wrong with it."""
 
+from services.gateway.bodies import decode_json
+from services.gateway.decode import Read
 from services.gateway.problems import ErrorItem, Problem, field_errors
 from shared.engine import Model
-from shared.signature import InvalidRow
+from shared.signature import InvalidRow, unusual
 
 MAX_ERRORS = 1000
 """Listed in one answer. A row's first error is always listed; the rest is left out beyond this many."""
+
+
+def explained(model: Model, body: bytes) -> Read:
+    """Read a row that `decode` did not take. Raises Problem with everything that is wrong with it."""
+    value, complaint = decode_json(body)
+    row = encoded(model, value)
+    if complaint:
+        raise Problem("malformed-body", complaint)
+    return Read(row, unusual(model.signature, row, value if isinstance(value, dict) else {}))
 
 
 def encoded(model: Model, value: object) -> list[float]:

@@ -6,7 +6,7 @@ At every moment answered = sent + dropped + waiting. A consumer sees what it mis
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from uuid import uuid4
@@ -36,7 +36,7 @@ class Logged(NamedTuple):
     mode: Literal["single", "batch"]
     time: float
     latency: float
-    features: list[float]
+    features: Sequence[float]
     prediction: float
 
 
