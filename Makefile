@@ -66,7 +66,7 @@ check: dev-venv ## lint, format, types, import contracts, workflows: what CI che
 	@$(SCHEMA) vendor.compose-spec docker-compose.yml
 	@.venv/bin/zizmor --quiet --offline --pedantic --strict-collection .github
 
-bench: bench-venv ## measure, and print the tables
+bench: bench-venv ## measure, print the tables, and fill docs/benchmarks.md from them
 	@$(VENV) -m benchmarks $(ARGS)
 
 lock: dev-venv ## recompile requirements/*.txt from pyproject.toml; with ARGS=--upgrade to the newest versions

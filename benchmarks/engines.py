@@ -3,15 +3,16 @@
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 
 import pandas as pd
-from rich.table import Table
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from benchmarks.example import rows
-from benchmarks.tables import a_table
+from benchmarks.section import Run
+from benchmarks.tables import Cell, Column, Table, figure
 from services.trainer.candidates import build_pipeline
 from services.trainer.dataset import load_dataset
 from services.trainer.export import encode_frame, export_pipeline
@@ -33,17 +34,17 @@ Seconds = Mapping[int, list[float]]
 """Per size, what a call took: the mean of each round."""
 
 
-def engines() -> list[Table]:
+def engines(run: Run) -> Iterator[Table]:
     """Time a row alone and many, in turns."""
+    run.versions.update((name, version(name)) for name in (SCIKIT_LEARN, ONNXRUNTIME, "numpy"))
     params = load_params(ROOT / "params.yaml")
     dataset = load_dataset(params, ROOT)
     frame = rows(SIZES[-1])
-    tables = []
     for candidate in CANDIDATES:
         pipeline = build_pipeline(candidate, dataset.columns, params).fit(dataset.frame, dataset.target)
         with threadpool_limits(1):
-            tables.append(_table(candidate, _measure(_predictors(pipeline, frame))))
-    return tables
+            taken = _measure(_predictors(pipeline, frame), run.rounds(ROUNDS))
+        yield _table(candidate, taken)
 
 
 def _predictors(pipeline: Pipeline, frame: pd.DataFrame) -> dict[str, Predict]:
@@ -60,10 +61,10 @@ def _predictors(pipeline: Pipeline, frame: pd.DataFrame) -> dict[str, Predict]:
     return {SCIKIT_LEARN: lambda start, end: pipeline.predict(frame.iloc[start:end]), **ours}
 
 
-def _measure(predictors: Mapping[str, Predict]) -> Mapping[str, Seconds]:
+def _measure(predictors: Mapping[str, Predict], rounds: int) -> Mapping[str, Seconds]:
     """Take processor time, which does not count what else the machine does; nobody here uses a second thread."""
     taken: dict[str, dict[int, list[float]]] = {name: defaultdict(list) for name in predictors}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for size in SIZES:
             for name, predict in predictors.items():
                 least = SCIKIT_LEARN_ROWS if name == SCIKIT_LEARN else LEAST_ROWS
@@ -76,13 +77,14 @@ def _measure(predictors: Mapping[str, Predict]) -> Mapping[str, Seconds]:
 
 
 def _table(candidate: str, taken: Mapping[str, Seconds]) -> Table:
-    sizes = [f"{size:,} row{'s' * (size > 1)} µs" for size in SIZES[:2]] + [f"{size:,} rows ms" for size in SIZES[2:]]
-    table = a_table(f"{candidate}: processor time of a call", "engine", *sizes, "min-max", "of onnxruntime")
+    columns = [Column("engine")]
+    columns += [Column(f"{size:,} row{'s' * (size > 1)}", "µs", digits=1) for size in SIZES[:2]]
+    columns += [Column(f"{size:,} rows", "ms", digits=2, spread=size == SIZES[-1]) for size in SIZES[2:]]
+    columns.append(Column("of onnxruntime", digits=2))
     reference = statistics.median(taken[ONNXRUNTIME][SIZES[-1]])
+    rows: list[list[Cell]] = []
     for name, seconds in taken.items():
-        medians = [statistics.median(seconds[size]) for size in SIZES]
-        shown = [f"{median * 1e6:,.1f}" for median in medians[:2]] + [f"{median * 1e3:,.2f}" for median in medians[2:]]
-        last = seconds[SIZES[-1]]
-        spread = f"{min(last) * 1e3:,.1f}-{max(last) * 1e3:,.1f}"
-        table.add_row(name, *shown, spread, f"{medians[-1] / reference:.2f}")
-    return table
+        scales = [1e6 if column.unit == "µs" else 1e3 for column in columns[1:-1]]
+        cells = [figure([t * scale for t in seconds[size]]) for size, scale in zip(SIZES, scales, strict=True)]
+        rows.append([name, *cells, statistics.median(seconds[SIZES[-1]]) / reference])
+    return Table(candidate, f"{candidate.replace('_', ' ')}: processor time of a call", columns, rows)

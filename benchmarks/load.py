@@ -1,18 +1,16 @@
 """A closed-loop client on one keep-alive connection: cheap enough not to measure itself."""
 
-import json
 import socket
 import time
 from collections.abc import Sequence
 from urllib.parse import urlparse
 
 
-def requests(url: str, path: str, rows: Sequence[dict[str, object]]) -> list[bytes]:
-    """Return one encoded POST per row."""
+def requests(url: str, path: str, bodies: Sequence[bytes]) -> list[bytes]:
+    """Return one encoded POST per body, of JSON."""
     found = urlparse(url)
     encoded = []
-    for row in rows:
-        body = json.dumps(row).encode()
+    for body in bodies:
         head = [f"POST {path} HTTP/1.1", f"host: {found.netloc}", "content-type: application/json"]
         head.append(f"content-length: {len(body)}\r\n\r\n")
         encoded.append("\r\n".join(head).encode() + body)
