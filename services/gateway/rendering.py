@@ -11,6 +11,11 @@ from shared.chunks import part_schema
 
 ROW_GROUP_ROWS = 65_536  # of Parquet: small enough to hold, large enough for a short footer
 ROW_GROUP_BYTES = 1 << 25  # texts that pass through may be long
+SLICE_ROWS = 8_192  # of text at once: what is made of them stays in the cache, and requests get a turn in between
+
+_SEAM = b"\xff"  # in no UTF-8
+_REST = msgspec.Raw(b",,\n" + _SEAM)  # of a line without an error
+_EMPTY = msgspec.Raw(b"")
 
 
 class Renderer(Protocol):
@@ -40,13 +45,23 @@ class _Records:
     def of(self, batch: Any) -> list[Any]:
         from services.gateway.values import for_json  # noqa: PLC0415 - it loads pyarrow
 
-        predictions = batch.column(1).to_pylist()
+        predictions = _numbers(batch.column(1))
         errors: list[Any] = [msgspec.UNSET] * batch.num_rows
         for row, error in _errors(batch):
             predictions[row], errors[row] = msgspec.UNSET, error
         own = len(part_schema())
         carried = (for_json(f, c) for f, c in zip(list(batch.schema)[own:], batch.columns[own:], strict=True))
-        return list(map(self._record, batch.column(0).to_pylist(), predictions, errors, *carried))
+        return list(map(self._record, _numbers(batch.column(0)), predictions, errors, *carried))
+
+
+def _numbers(column: Any) -> list[Any]:
+    """Return numbers of our own, NaN in place of nulls: twice as fast as `to_pylist`."""
+    numbers: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+    return numbers
+
+
+def _slices(batch: Any) -> Iterator[Any]:
+    return (batch.slice(start, SLICE_ROWS) for start in range(0, batch.num_rows, SLICE_ROWS))
 
 
 def _errors(batch: Any) -> Iterator[tuple[int, _Error]]:
@@ -67,7 +82,7 @@ class LinesRenderer:
         return b""
 
     def batch(self, batch: Any) -> bytes:
-        return self._encode(self._records.of(batch))
+        return b"".join(self._encode(self._records.of(some)) for some in _slices(batch))
 
     def end(self) -> bytes:
         return b""
@@ -88,15 +103,21 @@ class DocumentRenderer:
         if not batch.num_rows:
             return b""
         opening, self._opening = self._opening, b",\n"
-        return opening + self._encode(self._records.of(batch))[1:-1]
+        return opening + b",".join(self._encode(self._records.of(some))[1:-1] for some in _slices(batch))
 
     def end(self) -> bytes:
         return b"]\n"
 
 
 class CsvRenderer:
+    """Our numbers are written by msgspec, as one list with the rest of each line among them: that takes half of what
+    it takes Arrow to make texts and join them, which errors and columns that pass through need.
+    """
+
     def __init__(self, schema: Any, *, header: bool = True) -> None:
         self._names = schema.names if header else []
+        self._carries = len(schema) > len(part_schema())
+        self._encode = msgspec.json.Encoder().encode
 
     def start(self) -> bytes:
         text = io.StringIO()
@@ -104,20 +125,41 @@ class CsvRenderer:
         return text.getvalue().encode()
 
     def batch(self, batch: Any) -> bytes:
-        import pyarrow as pa  # noqa: PLC0415
-        import pyarrow.compute as pc  # noqa: PLC0415
+        return b"".join(map(self._lines, _slices(batch)))
 
-        from services.gateway.values import for_csv  # noqa: PLC0415
-
-        if not batch.num_rows:
-            return b""
-        columns = [for_csv(field, column) for field, column in zip(batch.schema, batch.columns, strict=True)]
-        lines = pc.binary_join_element_wise(*columns, ",")
-        (text,) = pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")
-        return bytes(text.as_buffer()) + b"\n"
+    def _lines(self, batch: Any) -> bytes:
+        cells: list[Any] = [_REST] * (3 * batch.num_rows)
+        cells[::3], cells[1::3] = _numbers(batch.column(0)), _numbers(batch.column(1))
+        wrong = _rows_in_error(batch)
+        for row in wrong:
+            cells[3 * row + 1] = _EMPTY
+        if self._carries:
+            cells[2::3] = _rests(batch)
+        elif wrong:
+            for row, rest in zip(wrong, _rests(batch.take(wrong)), strict=True):
+                cells[3 * row + 2] = rest
+        return self._encode(cells)[1:-2].replace(_SEAM + b",", b"")
 
     def end(self) -> bytes:
         return b""
+
+
+def _rows_in_error(batch: Any) -> list[int]:
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    rows: list[int] = pc.indices_nonzero(batch.column("error_code").is_valid()).to_pylist()
+    return rows
+
+
+def _rests(batch: Any) -> list[msgspec.Raw]:
+    """Return what follows the prediction in each line."""
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    from services.gateway.values import for_csv  # noqa: PLC0415 - it loads pyarrow
+
+    columns = [for_csv(field, column) for field, column in list(zip(batch.schema, batch.columns, strict=True))[2:]]
+    texts = pc.binary_join_element_wise(*columns, ",")
+    return [msgspec.Raw(text.encode() + b"\n" + _SEAM) for text in texts.to_pylist()]
 
 
 class _Sink(io.RawIOBase):

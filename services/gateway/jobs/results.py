@@ -20,7 +20,7 @@ from shared.store import ObjectNotFound, Store
 from shared.tasks import end
 
 # Part of every tag: raise it when the same parts are told in other bytes. Arrow's own version is part of it, too.
-_RENDERING = "1"
+_RENDERING = "2"
 
 
 class PartInvalid(ValueError):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.gateway.rendering import ROW_GROUP_ROWS
+from services.gateway.rendering import ROW_GROUP_ROWS, SLICE_ROWS
 from services.gateway.results import OUTPUTS, acceptable
 from services.gateway.tables import Format
 from shared.chunks import RowError, decode_part, encode_part, part_schema
@@ -73,6 +73,17 @@ def test_a_document_without_rows_is_a_document(kind: Format) -> None:
 def test_empty_parts_between_others_leave_no_trace() -> None:
     empty = encode_part(0, np.empty(0), [])
     assert len(json.loads(document(Format.JSON, empty, *parts(4, 2), empty))) == 4
+
+
+@pytest.mark.parametrize("kind", [Format.CSV, Format.LINES, Format.JSON])
+def test_a_large_part_is_told_as_small_ones_are(kind: Format) -> None:
+    values, wrong = np.arange(2 * SLICE_ROWS + 1) / 7, [0, SLICE_ROWS - 1, SLICE_ROWS, 2 * SLICE_ROWS]
+    errors = [RowError(row, "a,b", "wrong_type", f"{row}\n,") for row in wrong]
+    whole = encode_part(0, values, errors)
+    starts = range(0, len(values), 1000)
+    small = [encode_part(i, values[i : i + 1000], [e for e in errors if i <= e.index < i + 1000]) for i in starts]
+    found, wanted = document(kind, whole), document(kind, *small)
+    assert (json.loads(found) == json.loads(wanted)) if kind is Format.JSON else (found == wanted)
 
 
 def test_predictions_keep_their_bits() -> None:
