@@ -20,6 +20,7 @@ PREDICTION = "prediction"
 _SCALE = 1 << 20  # fixed point of a sum of standardised values
 _SQUARE_SCALE = 1 << 16
 _MAX_STANDARDISED = 1000.0  # values farther out count as this far: 1e9 of them still fit 64 bits
+_TRANSPOSED_ROWS = 2048  # at once: what is read and what is written stay in the cache
 
 
 class ColumnProfile(BaseModel):
@@ -59,8 +60,9 @@ class ColumnProfile(BaseModel):
 
     def standardised(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (x - mean) / std, limited to ±1000."""
-        z = (values - (self.mean or 0.0)) / (self.std or 1.0)
-        return np.clip(z, -_MAX_STANDARDISED, _MAX_STANDARDISED)
+        z = values - (self.mean or 0.0)
+        z /= self.std or 1.0
+        return np.clip(z, -_MAX_STANDARDISED, _MAX_STANDARDISED, out=z)
 
 
 class Profile(BaseModel):
@@ -138,11 +140,18 @@ def summarise(profile: Profile, x: NDArray[np.float64], predictions: NDArray[np.
     (sum and sum of squares of standardised values in fixed point). Zeros are left out.
     """
     summary: Summary = {"n": len(x)}
-    columns = np.ascontiguousarray(x.T)  # in one piece each, which every pass below is faster for
+    columns = _transposed(x)  # in one piece each, which every pass below is faster for
     for i, column in enumerate(profile.features):
         _count(summary, str(i), column, columns[i])
     _count(summary, "p", profile.prediction, predictions)
     return summary
+
+
+def _transposed(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    columns = np.empty(x.shape[::-1])
+    for start in range(0, len(x), _TRANSPOSED_ROWS):
+        columns[:, start : start + _TRANSPOSED_ROWS] = x[start : start + _TRANSPOSED_ROWS].T
+    return columns
 
 
 def _count(summary: Summary, prefix: str, column: ColumnProfile, values: NDArray[np.float64]) -> None:
@@ -155,8 +164,14 @@ def _count(summary: Summary, prefix: str, column: ColumnProfile, values: NDArray
         summary[f"{prefix}:null"] = len(values) - len(present)
     if column.kind == "numeric":
         z = column.standardised(present)
-        summary[f"{prefix}:s1"] = int(np.rint(z * _SCALE).astype(np.int64).sum())
-        summary[f"{prefix}:s2"] = int(np.rint(z * z * _SQUARE_SCALE).astype(np.int64).sum())
+        summary[f"{prefix}:s2"] = _fixed(z * z, _SQUARE_SCALE)
+        summary[f"{prefix}:s1"] = _fixed(z, _SCALE)
+
+
+def _fixed(values: NDArray[np.float64], scale: int) -> int:
+    """Return the sum of values in fixed point. They are overwritten: memory for each step costs more than the step."""
+    values *= scale
+    return int(np.rint(values, out=values).astype(np.int64).sum())
 
 
 def merge(summaries: Iterable[Mapping[str, int]]) -> Summary:

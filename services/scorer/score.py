@@ -84,14 +84,19 @@ def conclude(
     model: Model, rows: Rows, found: NDArray[np.float64], seconds: float, poison: Sequence[RowError] = ()
 ) -> Scored:
     """Make the part of a chunk from what the engine found for `rows.x`; of rows that are poison, it is NaN."""
-    chunk = rows.chunk
-    predictions = np.full(chunk.rows, np.nan)
-    predictions[rows.good] = found
-    chunk = replace(chunk, errors=[*chunk.errors, *poison])
-    errors = [*chunk.errors, *_not_finite(chunk.start, _without_errors(chunk) & ~np.isfinite(predictions))]
-    finite = np.isfinite(found)
-    counts = summarise(model.profile, *((rows.x, found) if finite.all() else (rows.x[finite], found[finite])))
-    return _scored(replace(chunk, errors=errors), predictions, counts, seconds)
+    wrong = ~np.isfinite(found)
+    errors = [*rows.chunk.errors, *poison]
+    if wrong.any():
+        counts = summarise(model.profile, rows.x[~wrong], found[~wrong])
+        known = {error.index for error in poison}
+        errors += (_not_finite(index) for index in rows.indices()[wrong].tolist() if index not in known)
+    else:
+        counts = summarise(model.profile, rows.x, found)
+    predictions = found
+    if len(found) < rows.chunk.rows:
+        predictions = np.full(rows.chunk.rows, np.nan)
+        predictions[rows.good] = found
+    return _scored(replace(rows.chunk, errors=errors), predictions, counts, seconds)
 
 
 def give_up(data: bytes, reason: str) -> Scored:
@@ -112,9 +117,8 @@ def _without_errors(chunk: Chunk) -> NDArray[np.bool_]:
     return good
 
 
-def _not_finite(start: int, rows: NDArray[np.bool_]) -> list[RowError]:
-    detail = "the model gave no finite number"
-    return [RowError(start + int(row), "", "not_finite", detail) for row in np.flatnonzero(rows)]
+def _not_finite(index: int) -> RowError:
+    return RowError(index, "", "not_finite", "the model gave no finite number")
 
 
 def _scored(chunk: Chunk, predictions: NDArray[np.float64], counts: Summary, seconds: float) -> Scored:

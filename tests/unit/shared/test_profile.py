@@ -88,6 +88,12 @@ def test_merging_in_any_grouping_is_exact(cuts: list[int]) -> None:
     assert merge(pieces) == summarise(profile, x, y)
 
 
+def test_as_many_rows_as_a_chunk_has_are_counted_as_few_are() -> None:
+    profile, x = a_profile(5000)
+    pieces = [summarise(profile, x[start : start + 100], x[start : start + 100, 1]) for start in range(0, 5000, 100)]
+    assert merge(pieces) == summarise(profile, x, x[:, 1])
+
+
 def test_extreme_values_stay_inside_64_bits() -> None:
     profile, x = a_profile()
     x[:, 0] = 1e300
