@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.store import ObjectExists, Store
+from shared.store import ObjectExists, ObjectNotFound, Store
 
 
 @pytest.fixture(params=["nameless", "named"])
@@ -56,3 +56,10 @@ async def test_whatever_the_store_does_not_do_is_an_error_of_the_operating_syste
     await store.put("k", b"1")
     with pytest.raises(OSError, match="k/below"):
         await store.get("k/below")
+
+
+async def test_nothing_outside_of_the_store_is_an_object(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"1")
+    for key in ("../secret", "k/../../secret"):
+        with pytest.raises(ObjectNotFound, match="secret"):
+            await store.get(key)
