@@ -1,7 +1,7 @@
 """The store: durable objects under string keys, on local disk or S3, behind one async API.
 
-obstore does the work, except on local disk. There it copies what it reads, and neither fsyncs what it writes nor lets us
-say when to: the protocol of `docs/architecture.md` needs an object to be on disk before Redis hears of it.
+obstore does the work, except on local disk. There it copies what it reads, and neither fsyncs what it writes nor lets
+us say when to: the protocol of `docs/architecture.md` needs an object to be on disk before Redis hears of it.
 """
 
 import asyncio
