@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from services.gateway.admin import Admin
 from services.gateway.app import Parts, create_app
+from services.gateway.buffer import Buffer
 from services.gateway.dead_letters import Letters, dead_letters_router
 from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
 from services.gateway.models import Catalogue
@@ -20,7 +21,7 @@ from services.gateway.predict import Predictor
 from services.gateway.publish import publisher
 from services.gateway.settings import GatewaySettings
 from services.gateway.tally import Tally
-from services.gateway.telemetry import Buffer, PredictionLogger
+from services.gateway.telemetry import PredictionLogger
 from services.gateway.watch import Watch
 from services.gateway.wire import JoiningProtocol
 from shared.broker import connect
@@ -47,17 +48,15 @@ def build(settings: GatewaySettings, redis: Redis, store: Store, replica: Replic
     follower = ModelFollower(settings, redis, store, replica)
     tally = Tally()
     logger = PredictionLogger(
-        Buffer(replica.id, settings.gateway_telemetry_buffer),
+        Buffer(replica.id, settings.gateway_telemetry_buffer, settings.gateway_telemetry_rows),
         publisher(redis, keys, settings.gateway_telemetry_bytes),
         seconds=settings.gateway_telemetry_seconds,
-        rows=settings.gateway_telemetry_rows,
     )
     watch = Watch(redis, keys, follower, model_name=settings.model_name, seconds=settings.announce_seconds)
     catalogue = Catalogue(follower, store, redis, keys, settings.model_name)
     predictor = Predictor(
         follower,
         logger,
-        tally,
         max_rows=settings.gateway_max_batch_rows,
         max_batches=settings.gateway_max_batches,
     )
@@ -117,7 +116,7 @@ async def _show(parts: Parts) -> None:
             missing = parts.watch.missing()
             parts.replica.state = "starting" if missing else "ready"
             parts.replica.detail = "; ".join(missing)
-        parts.replica.extra = {"in_flight": parts.tally.in_flight, "predictions": parts.tally.total_predictions}
+        parts.replica.extra = {"in_flight": parts.tally.in_flight, "predictions": parts.logger.counted().total}
         await asyncio.sleep(parts.settings.announce_seconds / 2)
 
 

@@ -55,11 +55,14 @@ class Parts:
             refusal=self.replica.refusal,
             telemetry_dropped=buffer.dropped if buffer.dropping(DROPPED_LATELY) else 0,
             uptime_hours=self.tally.uptime_hours,
-            total_predictions=self.tally.total_predictions,
+            total_predictions=self.logger.counted().total,
             now=utc_now(),
             max_age=timedelta(days=self.settings.gateway_model_max_age_days),
         )
         return health.report(facts)
+
+    def summary(self) -> metrics.Summary:
+        return metrics.summary(self.logger.counted(), self.tally.uptime_hours)
 
 
 def create_app(parts: Parts, further: Sequence[APIRouter] = ()) -> FastAPI:
@@ -78,7 +81,7 @@ def create_app(parts: Parts, further: Sequence[APIRouter] = ()) -> FastAPI:
         models_router(parts.catalogue),
         admin_router(parts.admin, parts.settings),
         health_router(parts.health, parts.watch.missing),
-        metrics_router(parts.tally, registry),
+        metrics_router(parts.summary, registry),
         pages_router(),
     ):
         app.include_router(router)

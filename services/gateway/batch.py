@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from services.gateway.bodies import decode_json
+from services.gateway.buffer import ScoredRows
 from services.gateway.problems import ErrorItem, Problem, field_errors
 from services.gateway.rows import MAX_ERRORS, not_a_row
-from services.gateway.telemetry import Logged
 from shared.engine import Model
 from shared.signature import FieldError, InvalidRow
 
@@ -38,12 +38,10 @@ class Batch(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Scored:
-    """The answer, and the rows that could be scored, in order."""
+    """The answer, and the rows that could be scored."""
 
     answer: bytes
-    rows: list[Logged]
-    seconds: float
-    """Engine time of all rows."""
+    rows: ScoredRows
 
 
 def score(model: Model, body: bytes, request_id: str, limit: int) -> Scored:
@@ -57,26 +55,16 @@ def score(model: Model, body: bytes, request_id: str, limit: int) -> Scored:
     indexes, rows, errors = _encode(model, instances)
     if complaint and not errors:
         raise Problem("malformed-body", complaint)
+    matrix = np.array(rows, np.float64).reshape(len(rows), len(model.signature.features))
     started = time.perf_counter()
-    values: list[float] = model.predict(np.array(rows, np.float64)).tolist() if rows else []
+    values = model.predict(matrix) if rows else np.empty(0)
     seconds = time.perf_counter() - started
     predictions: list[float | None] = [None] * len(instances)
-    for index, prediction in zip(indexes, values, strict=True):
+    for index, prediction in zip(indexes, values.tolist(), strict=True):
         predictions[index] = prediction
     answer = Batch(predictions, errors, len(instances), model.name, model.version, seconds, request_id)
-    return Scored(
-        msgspec.json.encode(answer), _logged(model, request_id, indexes, rows, values, seconds=seconds), seconds
-    )
-
-
-def _logged(
-    model: Model, request_id: str, indexes: list[int], rows: list[list[float]], values: list[float], *, seconds: float
-) -> list[Logged]:
-    latency, now = seconds / max(1, len(rows)), time.time()
-    return [
-        Logged(model, request_id, index, "batch", now, latency, row, value)
-        for index, row, value in zip(indexes, rows, values, strict=True)
-    ]
+    scored = ScoredRows(np.array(indexes, np.int64), matrix, values, seconds / max(1, len(rows)))
+    return Scored(msgspec.json.encode(answer), scored)
 
 
 def _instances(value: object, limit: int) -> list[object]:

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
 from services.gateway.predict import Follows
-from services.gateway.tally import Durations, Tally
+from services.gateway.tally import Durations, Predictions, Tally
 from services.gateway.telemetry import PredictionLogger
 from services.gateway.watch import Watch
 from shared import latency
@@ -34,20 +34,19 @@ class Summary(BaseModel):
     uptime_hours: float
 
 
-def summary(tally: Tally) -> Summary:
-    counts = tally.inference["single"].array() + tally.inference["batch"].array()
-    seconds = tally.inference["single"].total + tally.inference["batch"].total
-    total = tally.total_predictions
+def summary(predictions: Predictions, uptime_hours: float) -> Summary:
+    single, batch = predictions.inference["single"], predictions.inference["batch"]
+    counts, seconds, total = single.array() + batch.array(), single.total + batch.total, predictions.total
     return Summary(
         total_predictions=total,
-        predictions_per_hour=total / max(tally.uptime_hours, 1e-9),
+        predictions_per_hour=total / max(uptime_hours, 1e-9),
         avg_inference_time=seconds / total if total else None,
         p50_inference_time=latency.quantile(counts, 0.5),
         p95_inference_time=latency.quantile(counts, 0.95),
         p99_inference_time=latency.quantile(counts, 0.99),
-        avg_prediction=tally.answers.mean if total else None,
-        std_prediction=tally.answers.std if total else None,
-        uptime_hours=tally.uptime_hours,
+        avg_prediction=predictions.answers.mean if total else None,
+        std_prediction=predictions.answers.std if total else None,
+        uptime_hours=uptime_hours,
     )
 
 
@@ -84,14 +83,15 @@ class GatewayCollector(Collector):
         )
 
     def _predictions(self) -> Iterator[Metric]:
+        predictions = self._logger.counted()
         rows = CounterMetricFamily(f"{PREFIX}_predictions", "Rows answered with a value.", labels=["mode", "version"])
-        for (mode, version), n in self._tally.predictions.items():
+        for (mode, version), n in predictions.rows.items():
             rows.add_metric([mode, version], n)
         yield rows
         seconds = HistogramMetricFamily(
             f"{PREFIX}_predict_duration_seconds", "Engine time per row; a batch's is shared.", labels=["mode"]
         )
-        for mode, durations in self._tally.inference.items():
+        for mode, durations in predictions.inference.items():
             seconds.add_metric([mode], *_buckets(durations))
         yield seconds
 

@@ -5,7 +5,7 @@ Each request reads `current` once, so that no answer is mixed from two versions.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
@@ -13,11 +13,10 @@ from typing import Protocol
 import msgspec
 
 from services.gateway import batch
+from services.gateway.buffer import ScoredRows
 from services.gateway.decode import RowDecoder
 from services.gateway.problems import unavailable
 from services.gateway.rows import explained
-from services.gateway.tally import Tally
-from services.gateway.telemetry import Logged
 from shared.engine import Model
 from shared.follower import Serving
 from shared.signature import RowWarning
@@ -33,7 +32,9 @@ class Follows(Protocol):
 class PredictionLog(Protocol):
     """Takes predictions that were answered; never blocks, never fails."""
 
-    def add(self, rows: Iterable[Logged]) -> None: ...
+    def add(self, model: Model, request_id: str, row: Sequence[float], prediction: float, seconds: float) -> None: ...
+
+    def add_batch(self, model: Model, request_id: str, scored: ScoredRows) -> None: ...
 
 
 class Answer(msgspec.Struct):
@@ -55,10 +56,9 @@ class Predictor:
         max_batches: in memory at once.
     """
 
-    def __init__(self, follower: Follows, log: PredictionLog, tally: Tally, *, max_rows: int, max_batches: int) -> None:
+    def __init__(self, follower: Follows, log: PredictionLog, *, max_rows: int, max_batches: int) -> None:
         self._follower = follower
         self._log = log
-        self._tally = tally
         self._max_rows = max_rows
         self._max_batches = max_batches
         self._batches = 0
@@ -78,8 +78,7 @@ class Predictor:
         prediction = model.predict_row(row)
         seconds = time.perf_counter() - started
         answer = Answer(prediction, model.name, model.version, seconds, request_id, warnings)
-        self._tally.single(model.version, seconds, prediction)
-        self._log.add((Logged(model, request_id, 0, "single", time.time(), seconds, row, prediction),))
+        self._log.add(model, request_id, row, prediction, seconds)
         return msgspec.json.encode(answer)
 
     async def handle_batch(self, body: bytes, request_id: str) -> bytes:
@@ -87,8 +86,7 @@ class Predictor:
         model = self._model()
         loop = asyncio.get_running_loop()
         scored = await loop.run_in_executor(self._thread, batch.score, model, body, request_id, self._max_rows)
-        self._tally.batch(model.version, scored.seconds, [row.prediction for row in scored.rows])
-        self._log.add(scored.rows)
+        self._log.add_batch(model, request_id, scored.rows)
         return scored.answer
 
     @contextmanager

@@ -1,14 +1,13 @@
 """What this process has counted since it started; read by `/metrics` and `/health`.
 
-Plain counters, because they are on the path of every prediction: one costs about 0.3 µs, a labelled one of
-prometheus_client ten times that. Only the event loop's thread touches them.
+Plain counters, because they are on the path of every request: one costs about 0.3 µs, a labelled one of
+prometheus_client ten times that. Predictions are counted many at a time. Only the event loop's thread touches them.
 """
 
 import math
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,9 +28,14 @@ class Durations:
         self.total = 0.0
         """Sum, in seconds."""
 
-    def add(self, seconds: float, times: int = 1) -> None:
-        self.counts[bisect_left(_EDGES, seconds)] += times
-        self.total += seconds * times
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(_EDGES, seconds)] += 1
+        self.total += seconds
+
+    def add_all(self, seconds: NDArray[np.float64]) -> None:
+        for place, count in zip(*np.unique(latency.bins(seconds), return_counts=True), strict=True):
+            self.counts[place] += int(count)
+        self.total += float(seconds.sum())
 
     @property
     def n(self) -> int:
@@ -55,13 +59,11 @@ class Moments:
         self.mean += difference / self.n
         self._squares += difference * (value - self.mean)
 
-    def add_all(self, values: Sequence[float]) -> None:
-        if not values:
-            return
-        array = np.asarray(values)
-        n, mean = len(array), float(array.mean())
+    def add_all(self, values: NDArray[np.float64]) -> None:
+        """Add at least one."""
+        n, mean = len(values), float(values.mean())
         difference, total = mean - self.mean, self.n + n
-        self._squares += float(((array - mean) ** 2).sum()) + difference * difference * self.n * n / total
+        self._squares += float(((values - mean) ** 2).sum()) + difference * difference * self.n * n / total
         self.mean += difference * n / total
         self.n = total
 
@@ -71,7 +73,38 @@ class Moments:
         return math.sqrt(self._squares / (self.n - 1)) if self.n > 1 else 0.0
 
 
+class Predictions:
+    """What was answered, in figures."""
+
+    def __init__(self) -> None:
+        self.rows: Counter[tuple[Mode, str]] = Counter()
+        """By mode and version."""
+        self.inference: dict[Mode, Durations] = {"single": Durations(), "batch": Durations()}
+        """Engine time per row; a batch's is divided by its rows."""
+        self.answers = Moments()
+
+    def add(self, mode: Mode, version: str, seconds: float, prediction: float) -> None:
+        self.rows[mode, version] += 1
+        self.inference[mode].add(seconds)
+        self.answers.add(prediction)
+
+    def add_rows(
+        self, mode: Mode, version: str, seconds: NDArray[np.float64], predictions: NDArray[np.float64]
+    ) -> None:
+        """Count many; both of shape (n,)."""
+        if len(predictions):
+            self.rows[mode, version] += len(predictions)
+            self.inference[mode].add_all(seconds)
+            self.answers.add_all(predictions)
+
+    @property
+    def total(self) -> int:
+        return self.rows.total()
+
+
 class Tally:
+    """Of requests, whatever they ask."""
+
     def __init__(self) -> None:
         self._started = time.monotonic()
         self.in_flight = 0
@@ -81,31 +114,10 @@ class Tally:
         """By route, method and status."""
         self.request_seconds: defaultdict[str, Durations] = defaultdict(Durations)
         """By route."""
-        self.predictions: Counter[tuple[Mode, str]] = Counter()
-        """Rows answered, by mode and version."""
-        self.inference: dict[Mode, Durations] = {"single": Durations(), "batch": Durations()}
-        """Engine time per row; a batch's is divided by its rows."""
-        self.answers = Moments()
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         self.requests[route, method, status] += 1
         self.request_seconds[route].add(seconds)
-
-    def single(self, version: str, seconds: float, prediction: float) -> None:
-        self.predictions["single", version] += 1
-        self.inference["single"].add(seconds)
-        self.answers.add(prediction)
-
-    def batch(self, version: str, seconds: float, predictions: Sequence[float]) -> None:
-        """Count the rows of a batch that were scored; `seconds` is for all of them."""
-        if predictions:
-            self.predictions["batch", version] += len(predictions)
-            self.inference["batch"].add(seconds / len(predictions), len(predictions))
-            self.answers.add_all(predictions)
-
-    @property
-    def total_predictions(self) -> int:
-        return self.predictions.total()
 
     @property
     def uptime_hours(self) -> float:

@@ -15,7 +15,6 @@ from services.gateway.errors import describe_statuses
 from services.gateway.health import Health
 from services.gateway.problems import KINDS, Kind, Problem, unavailable
 from services.gateway.routes import JSON
-from services.gateway.tally import Tally
 
 
 def health_router(report: Callable[[], Health], missing: Callable[[], list[str]]) -> APIRouter:
@@ -42,7 +41,7 @@ def health_router(report: Callable[[], Health], missing: Callable[[], list[str]]
     return router
 
 
-def metrics_router(tally: Tally, registry: CollectorRegistry) -> APIRouter:
+def metrics_router(summary: Callable[[], metrics.Summary], registry: CollectorRegistry) -> APIRouter:
     router = APIRouter(tags=["status"])
 
     @router.get(
@@ -53,7 +52,7 @@ def metrics_router(tally: Tally, registry: CollectorRegistry) -> APIRouter:
     async def read(request: Request) -> Response:
         accept = request.headers.get("accept", "")
         if JSON in accept:
-            return JSONResponse(metrics.summary(tally).model_dump())
+            return JSONResponse(summary().model_dump())
         encode, media_type = choose_encoder(accept)
         return Response(encode(registry), headers={"Content-Type": media_type})
 

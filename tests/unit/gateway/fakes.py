@@ -1,13 +1,14 @@
 """A model without an artifact, and collaborators that remember what they were given."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.gateway.telemetry import Logged
+from services.gateway.buffer import ScoredRows
 from shared.artifact import Manifest
 from shared.clock import utc_now
 from shared.engine import Model
@@ -77,9 +78,23 @@ class Follower:
     current: Serving | None = field(default_factory=lambda: Serving(a_model(), 1))
 
 
+class Logged(NamedTuple):
+    model: Model
+    request_id: str
+    position: int
+    mode: str
+    features: list[float]
+    prediction: float
+
+
 class Log:
     def __init__(self) -> None:
         self.rows: list[Logged] = []
 
-    def add(self, rows: Iterable[Logged]) -> None:
-        self.rows += rows
+    def add(self, model: Model, request_id: str, row: Sequence[float], prediction: float, seconds: float) -> None:
+        assert seconds > 0
+        self.rows.append(Logged(model, request_id, 0, "single", list(row), prediction))
+
+    def add_batch(self, model: Model, request_id: str, scored: ScoredRows) -> None:
+        for index, row, prediction in zip(*(values.tolist() for values in scored[:3]), strict=True):
+            self.rows.append(Logged(model, request_id, index, "batch", row, prediction))

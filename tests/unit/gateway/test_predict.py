@@ -8,7 +8,6 @@ import pytest
 
 from services.gateway.predict import Predictor
 from services.gateway.problems import Problem
-from services.gateway.tally import Tally
 from shared.follower import Serving
 from shared.signature import Feature
 from tests.unit.gateway.fakes import Follower, Log, a_model
@@ -20,8 +19,8 @@ class Gateway:
     """A predictor with what it was given."""
 
     def __init__(self, max_rows: int = 100, max_batches: int = 2) -> None:
-        self.follower, self.log, self.tally = Follower(), Log(), Tally()
-        self.predictor = Predictor(self.follower, self.log, self.tally, max_rows=max_rows, max_batches=max_batches)
+        self.follower, self.log = Follower(), Log()
+        self.predictor = Predictor(self.follower, self.log, max_rows=max_rows, max_batches=max_batches)
 
     def predict(self, row: object) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.predictor.handle(as_body(row), "id"))
@@ -136,11 +135,10 @@ def test_without_a_model_the_caller_is_told_to_come_back(gateway: Gateway) -> No
     assert "Retry-After" in problem.headers
 
 
-def test_an_answered_row_is_counted_and_logged(gateway: Gateway) -> None:
+def test_an_answered_row_is_logged(gateway: Gateway) -> None:
     gateway.predict(GOOD)
     (row,) = gateway.log.rows
     assert (row.request_id, row.position, row.mode, row.features, row.prediction) == ("id", 0, "single", [1, 2, 1], 4)
-    assert gateway.tally.predictions == {("single", "1"): 1}
 
 
 async def test_a_batch_has_a_value_or_an_error_for_each_row(gateway: Gateway) -> None:
@@ -227,7 +225,6 @@ async def test_the_rows_of_a_batch_are_logged_at_their_places(gateway: Gateway) 
         (1, "batch", 4.0),
         (2, "batch", 2002.0),
     ]
-    assert gateway.tally.predictions == {("batch", "1"): 2}
 
 
 async def test_a_promotion_while_a_batch_runs_does_not_mix_versions(gateway: Gateway) -> None:

@@ -2,12 +2,13 @@
 
 import statistics
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.metrics import _buckets, summary
-from services.gateway.tally import Durations, Moments, Tally
+from services.gateway.tally import Durations, Moments, Predictions
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50)
 
@@ -17,7 +18,7 @@ def test_moments_are_those_of_all_values_however_they_came(single: list[float], 
     moments = Moments()
     for value in single:
         moments.add(value)
-    moments.add_all(together)
+    moments.add_all(np.array(together))
     everything = single + together
     assert moments.n == len(everything)
     assert moments.mean == pytest.approx(statistics.fmean(everything), abs=1e-6)
@@ -25,25 +26,36 @@ def test_moments_are_those_of_all_values_however_they_came(single: list[float], 
 
 
 def test_a_batch_counts_by_its_rows() -> None:
-    tally = Tally()
-    tally.batch("1", 0.4, [1.0, 3.0])
-    tally.batch("1", 0.0, [])
-    tally.single("2", 0.2, 5.0)
-    found = summary(tally)
+    predictions = Predictions()
+    predictions.add_rows("batch", "1", np.full(2, 0.2), np.array([1.0, 3.0]))
+    predictions.add_rows("batch", "1", np.empty(0), np.empty(0))
+    predictions.add("single", "2", 0.2, 5.0)
+    found = summary(predictions, 1.0)
     assert found.total_predictions == 3
     assert found.avg_inference_time == pytest.approx(0.2)
     assert found.p50_inference_time == pytest.approx(0.2, rel=0.05)
     assert (found.avg_prediction, found.std_prediction) == (3.0, 2.0)
+    assert predictions.rows == {("batch", "1"): 2, ("single", "2"): 1}
 
 
 def test_before_the_first_prediction_there_is_no_average() -> None:
-    found = summary(Tally())
+    found = summary(Predictions(), 1.0)
     assert (found.total_predictions, found.avg_inference_time, found.p99_inference_time, found.avg_prediction) == (
         0,
         None,
         None,
         None,
     )
+
+
+@given(st.lists(st.floats(1e-7, 1e3), min_size=1))
+def test_durations_are_counted_together_as_one_by_one(seconds: list[float]) -> None:
+    each, together = Durations(), Durations()
+    for one in seconds:
+        each.add(one)
+    together.add_all(np.array(seconds))
+    assert together.counts == each.counts
+    assert together.total == pytest.approx(each.total)
 
 
 def test_the_histogram_has_each_duration_below_its_bound() -> None:
