@@ -6,12 +6,13 @@ matrix in a chunk, and behind our own columns in a part; a chunk and its part sh
 job. A chunk ends with a checksum, since nothing else knows what its bytes were; a part's digest is in its commit.
 """
 
+import io
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -64,6 +65,13 @@ class Chunk:
 
 
 def encode_chunk(chunk: Chunk) -> bytes:
+    file = io.BytesIO()
+    write_chunk(chunk, file)
+    return file.getvalue()
+
+
+def write_chunk(chunk: Chunk, file: IO[bytes]) -> int:
+    """Write an encoded chunk and return its size. Its numbers are written from where they lie."""
     import pyarrow as pa  # noqa: PLC0415 - half a second that a process without jobs need not spend
 
     n, width = chunk.x.shape
@@ -72,8 +80,28 @@ def encode_chunk(chunk: Chunk) -> bytes:
     rows = pa.FixedSizeListArray.from_arrays(values, type=pa.list_(pa.field("value", pa.float64()), width))
     schema = pa.schema([pa.field("row", rows.type, nullable=False)], metadata={_METADATA: head})
     assert len(rows) == n
-    data = _written(_beside(pa.record_batch([rows], schema=schema), chunk.carried))
-    return data + _CHECKSUM.pack(zlib.crc32(data))
+    batch = _beside(pa.record_batch([rows], schema=schema), chunk.carried)
+    with _Summed(file) as summed, pa.ipc.new_stream(pa.PythonFile(summed, "w"), batch.schema) as writer:
+        writer.write_batch(batch)
+    file.write(_CHECKSUM.pack(summed.checksum))
+    return summed.size + _CHECKSUM.size
+
+
+class _Summed(io.RawIOBase):
+    """Passes on what is written, and knows its checksum and size."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.checksum = self.size = 0
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.checksum = zlib.crc32(data, self.checksum)
+        written = self._file.write(data)
+        self.size += written
+        return written
 
 
 def decode_chunk(data: bytes) -> Chunk:

@@ -42,11 +42,42 @@ def new_file(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
     _sync_directory(path.parent)
 
 
+def nameless_file(directory: Path) -> BinaryIO:
+    """Return an empty file to write and read, of which nothing is left when it is closed, unless it is kept."""
+    handle, name = _open(directory)
+    if name is not None:
+        name.unlink()
+    return os.fdopen(handle, "w+b")
+
+
+def keep_nameless(handle: int, path: Path) -> bool:
+    """Put a nameless file at `path`, synced, without copying it; it must not be written to any more.
+
+    Returns:
+        Whether it is there: a file that has a name, or is on another disk, is not.
+    """
+    if os.fstat(handle).st_nlink:
+        return False
+    _make_directories(path.parent)
+    name = _unused(path.parent)
+    try:
+        _link(handle, name)
+    except OSError:  # another disk, or one that cannot do this: what is wrong otherwise shows when it is copied
+        return False
+    try:
+        os.fsync(handle)
+        name.replace(path)
+    finally:
+        name.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+    return True
+
+
 def _open(directory: Path) -> tuple[int, Path | None]:
     """Return a handle, and the file's name if it has one: without, nothing is left behind by a process that dies."""
     with suppress(AttributeError):  # Linux alone knows it
         try:
-            return os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), None
+            return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
         except OSError as error:
             if error.errno not in _NO_NAMELESS:
                 raise

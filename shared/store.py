@@ -16,7 +16,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
-from shared.durable import TEMPORARY, new_file
+from shared.durable import TEMPORARY, keep_nameless, new_file
 from shared.remote import PIECE_BYTES, PIECES, first_line, open_remote
 
 _DELETED_AT_ONCE = 1000  # what S3 takes in one request
@@ -98,14 +98,17 @@ class Store:
             raise ObjectExists(key) from exists
 
     async def put_file(self, key: str, path: Path) -> None:
-        """Write or replace an object from a file, without reading it into memory."""
+        """Write or replace an object from a file, without reading it into memory.
+
+        One without a name, on the store's own disk, becomes the object: it must not be written to any more.
+        """
         if self._root is None:
             with path.open("rb") as source:
                 await _done(
                     obstore.put_async(self._backend, key, source, chunk_size=PIECE_BYTES, max_concurrency=PIECES)
                 )
         else:
-            await asyncio.to_thread(_copy_local, self._root / key, path)
+            await asyncio.to_thread(_put_local, self._root / key, path)
 
     async def get(self, key: str) -> bytes:
         """Read a whole object. Raises ObjectNotFound."""
@@ -223,7 +226,10 @@ def _write_local(path: Path, data: bytes, *, replace: bool) -> None:
         file.write(data)
 
 
-def _copy_local(path: Path, source: Path) -> None:
-    with new_file(path, replace=True) as file, source.open("rb") as data:
-        while block := data.read(1 << 20):
-            file.write(block)
+def _put_local(path: Path, source: Path) -> None:
+    with source.open("rb") as data:
+        if keep_nameless(data.fileno(), path):
+            return
+        with new_file(path, replace=True) as file:
+            while block := data.read(1 << 20):
+                file.write(block)

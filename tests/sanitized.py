@@ -1,6 +1,7 @@
 """Runs a kernel that watches its own memory: `python -m tests.sanitized LIBRARY DIRECTORY [overrun]`.
 
-The directory has graphs (`*.onnx`) and rows for them (`*.npy`). With `overrun` it does what must be noticed.
+The directory has graphs (`*.onnx`) and rows for them (`*.npy`), and records of four cells (`*.csv`). With `overrun` it
+does what must be noticed.
 """
 
 import sys
@@ -8,10 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
+from services.gateway.tables.plain import PlainReader
 from shared.kernel.compiled import CompiledEngine
 from shared.kernel.errors import GraphDamaged, GraphUnsupported
 from shared.kernel.library import Library, open_library
 from shared.kernel.plan import Forest, read_plan
+from shared.signature import Feature, Signature, Target
+
+SIGNATURE = Signature(
+    target=Target(name="y"),
+    features=(
+        Feature(name="absent", kind="numeric", nullable=True),
+        Feature(name="size", kind="numeric", nullable=True),
+        Feature(name="kind", kind="categorical", nullable=True, categories=("a", "bb", "ü", "", "c" * 40)),
+        Feature(name="zone", kind="categorical", nullable=False, categories=("x", "y"), accepts_unknown=False),
+    ),
+)
 
 
 def main() -> None:
@@ -31,7 +44,12 @@ def main() -> None:
             engine.run(rows[:count].copy())
         engine.run_row(rows[0].tolist())
         ran += 1
-    print(f"ran {ran}, refused {refused}")  # noqa: T201 - the test reads it
+    reader, plain, odd = PlainReader(library, ["size", "note", "kind", "zone"], SIGNATURE), 0, 0
+    for path in sorted(Path(sys.argv[2]).glob("*.csv")):
+        if (found := reader.read(path.read_bytes())) is not None:
+            odd += len(found.odd)
+            plain += len(found.x) - len(found.odd)
+    print(f"ran {ran}, refused {refused}, plain {plain}, odd {odd}")  # noqa: T201 - the test reads it
 
 
 def overrun(engine: CompiledEngine, library: Library, rows: np.ndarray, is_forest: bool) -> None:

@@ -1,4 +1,4 @@
-"""Compiles kernel.c: `python -m shared.kernel.build`. Installing does so; nothing else ever does.
+"""Compiles our C: `python -m shared.kernel.build`. Installing does so; nothing else ever does.
 
 The result lies beside the source. Its name says what it was made from and for, so that one that is out of date, or from
 another machine, is not found.
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SOURCES = (HERE / "kernel.c", HERE / "walk.h")
+SOURCES = (HERE / "kernel.c", HERE / "walk.h", HERE / "cells.c")
 # Every operation is rounded by itself, as numpy does, on every machine of a kind: nothing fused, nothing native.
 FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math", "-fvisibility=default")
 COMMAND = "python -m shared.kernel.build"
@@ -46,7 +46,7 @@ def build() -> Path:
 
 def compile_to(path: Path, *flags: str) -> None:
     """Compile with more flags than usual, if any. Raises BuildFailed."""
-    command = [find_compiler(), *FLAGS, *flags, str(SOURCES[0])]
+    command = [find_compiler(), *FLAGS, *flags, *(str(source) for source in SOURCES if source.suffix == ".c")]
     try:
         # Under another name first: whoever finds the library finds all of it.
         with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as directory:

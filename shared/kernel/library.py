@@ -48,9 +48,40 @@ class CLinear(ctypes.Structure):
     )
 
 
+class CTexts(ctypes.Structure):
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        ("bytes", ctypes.c_char_p),
+        ("starts", ctypes.c_void_p),
+        ("codes", ctypes.c_void_p),
+    )
+
+
+class CCell(ctypes.Structure):
+    _fields_ = (
+        ("target", ctypes.c_int64),
+        ("nullable", ctypes.c_bool),
+        ("unknown_allowed", ctypes.c_bool),
+        ("categories", ctypes.POINTER(CTexts)),
+    )
+
+
+class CRecords(ctypes.Structure):
+    _fields_ = (
+        ("width", ctypes.c_int64),
+        ("cells", ctypes.POINTER(CCell)),
+        ("features", ctypes.c_int64),
+        ("nulls", ctypes.POINTER(CTexts)),
+        ("unknown", ctypes.c_double),
+        ("most", ctypes.c_double),
+        ("powers", ctypes.c_void_p),
+    )
+
+
 Run = Callable[[Any, int, int, int], int]
 """Model, address of the rows, how many, and address of the result."""
-Row = Callable[[Any, int], float]
+Row = Callable[[Any, bytes], float]
+"""Model, and the row as it lies in memory."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +94,15 @@ class Calls:
     row: Row
 
 
+ReadRecords = Callable[[Any, bytes, int, int, int, int, int, Any], int]
+"""As in cells.c: addresses of what is read, of the rows and of the odd ones, each before how many there may be."""
+
+
 @dataclass(frozen=True)
 class Library:
     forest: Calls
     linear: Calls
+    read_records: ReadRecords
 
 
 @cache
@@ -82,7 +118,7 @@ def open_library(path: Path) -> Library:
     """Raises KernelMissing."""
     try:
         free, held = ctypes.CDLL(str(path)), ctypes.PyDLL(str(path))
-        return Library(*(_calls(free, held, kind) for kind in ("forest", "linear")))
+        return Library(_calls(free, held, "forest"), _calls(free, held, "linear"), _read_records(free))
     except (OSError, AttributeError) as error:
         raise KernelMissing(f"the kernel does not load ({error}): delete {path.name}, then {COMMAND}") from error
 
@@ -95,3 +131,11 @@ def _calls(free: ctypes.CDLL, held: ctypes.PyDLL, kind: str) -> Calls:
     row = getattr(held, f"{kind}_row")
     row.argtypes, row.restype = (model, address), ctypes.c_double
     return Calls(run, run_briefly, row)
+
+
+def _read_records(free: ctypes.CDLL) -> ReadRecords:
+    address, count = ctypes.c_void_p, ctypes.c_int64
+    read: Any = free.read_records
+    read.argtypes = (address, ctypes.c_char_p, count, address, count, address, count, ctypes.POINTER(count))
+    read.restype = count
+    return read  # type: ignore[no-any-return]

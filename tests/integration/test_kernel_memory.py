@@ -48,6 +48,10 @@ def run(library: Path, corpus: Path, *arguments: str) -> "subprocess.CompletedPr
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=100)
 
 
+def told(done: "subprocess.CompletedProcess[str]") -> list[int]:
+    return [int(word) for word in done.stdout.replace(",", "").split() if word.isdigit()]
+
+
 def write_corpus(directory: Path, count: int) -> None:
     @settings(max_examples=count, derandomize=True, database=None, deadline=None)
     @given(st.one_of(forests(), linear_models()))
@@ -75,9 +79,27 @@ def test_no_graph_makes_it_touch_what_is_not_its_own(library: Path, tmp_path: Pa
     done = run(library, tmp_path)
 
     assert done.returncode == 0, done.stderr[-5000:]
-    ran, refused = (int(word) for word in done.stdout.replace(",", "").split() if word.isdigit())
+    ran, refused, _, _ = told(done)
     assert ran > 100  # damaged ones among them: most bytes are those of numbers
     assert refused > 100
+
+
+@needs_compiler
+def test_no_text_makes_it_touch_what_is_not_its_own(library: Path, tmp_path: Path) -> None:
+    chance = random.Random(0)
+    pieces = [",", ",", "\n", "1.5,z,a,x\n", "1", "-", ".", "e", "0", "a", "bb", "ü", "c" * 40, " ", "\r", "\0"]
+    pieces += ["12345678", "9" * 19, "1e-300", "NA", "x", "1e30", "4.35", "0" * 25]
+    for number in range(500):
+        text = "".join(chance.choices(pieces, k=chance.randint(0, 40)))
+        (tmp_path / f"{number}.csv").write_bytes(text.encode()[chance.randint(0, 3) :])
+    (tmp_path / "odd.csv").write_bytes(b"1\n" * 10_000)  # more of them than there is room for
+
+    done = run(library, tmp_path)
+
+    assert done.returncode == 0, done.stderr[-5000:]
+    _, _, plain, odd = told(done)
+    assert plain > 100
+    assert odd > 100
 
 
 @needs_compiler

@@ -9,7 +9,7 @@ import numpy as np
 
 from services.gateway.tables import Block, EmptyTable, TableTooLarge
 from services.gateway.tables.block import sayable
-from shared.chunks import MAX_CARRIED_BYTES, Chunk, RowError, encode_chunk
+from shared.chunks import MAX_CARRIED_BYTES, Chunk, RowError, write_chunk
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class ChunkWriter:
         x = np.concatenate([part.x for part in self._parts])
         cut = bisect_left(self._errors, self.rows, key=lambda error: error.index)
         errors, self._errors = self._errors[:cut], self._errors[cut:]
-        data = encode_chunk(Chunk(self._start, x, errors, _concatenated([part.carried for part in self._parts])))
-        self._file.write(data)
-        self.offsets.append(self.offsets[-1] + len(data))
+        carried = _concatenated([part.carried for part in self._parts])
+        size = write_chunk(Chunk(self._start, x, errors, carried), self._file)
+        self.offsets.append(self.offsets[-1] + size)
         self._start, self._parts, self._carried_bytes = self.rows, [], 0
 
 

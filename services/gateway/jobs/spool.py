@@ -7,14 +7,14 @@ import asyncio
 import gzip
 import hashlib
 import os
-import tempfile
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from services.gateway.problems import Problem
 from services.gateway.tables import NotATable, TableTooLarge
+from shared.durable import nameless_file
 
 _PIECE = 1 << 20
 
@@ -25,8 +25,7 @@ _ALIASES = {"": "identity", "x-gzip": "gzip"}
 def spool_file(directory: Path) -> BinaryIO:
     """Return an empty file without a name."""
     directory.mkdir(parents=True, exist_ok=True)
-    file: Any = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - the caller closes it
-    return file  # type: ignore[no-any-return]
+    return nameless_file(directory)
 
 
 def path_of(file: BinaryIO) -> Path:

@@ -18,6 +18,7 @@ from services.gateway.tables.carried import of_texts, spread
 from services.gateway.tables.columns import ColumnEncoder
 from services.gateway.tables.header import check_names
 from services.gateway.tables.lines import BOM, RECORD_BYTES, blocks, check_closed, end_of_records
+from services.gateway.tables.plain import PlainRows, plain_reader
 from shared.signature import FieldError, InvalidRow, RowEncoder, Signature
 
 
@@ -40,11 +41,14 @@ class CsvTable:
         self._names, start = _header(first)
         self.ignored_columns = check_names(self._names, signature, passthrough, line=1)
         self._parts = chain([first[start:]], parts)
+        self._plain = None if by_rows or passthrough else plain_reader(self._names, signature)
 
     def blocks(self) -> Iterator[Block]:
         return ahead(self._block, (part for part in self._parts if part.strip(b"\r\n")))
 
     def _block(self, part: bytes) -> Block:
+        if self._plain and b'"' not in part and (found := self._plain.read(part)):
+            return self._completed(found, part)
         # Arrow takes a byte order mark away wherever a block begins.
         if self._by_rows or part.startswith(BOM) or not _is_utf8(part):
             return self._by_row(part)
@@ -52,6 +56,15 @@ class CsvTable:
             return self._by_columns(part)
         except pa.ArrowInvalid:  # it does not split as we do: let that cost only the rows where it is
             return self._by_row(part)
+
+    def _completed(self, found: PlainRows, part: bytes) -> Block:
+        """Judge the records that were left out."""
+        if not found.odd:
+            return Block(found.x, ())
+        rows = [row for row, _, _ in found.odd]
+        judged = self._by_row(b"\n".join(part[start:end] for _, start, end in found.odd))
+        found.x[rows] = judged.x
+        return Block(found.x, [(rows[row], error) for row, error in judged.errors])
 
     def _by_columns(self, part: bytes) -> Block:
         malformed: list[tuple[int, FieldError]] = []

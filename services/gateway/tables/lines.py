@@ -18,7 +18,7 @@ _QUOTED = re.compile(rb'(?<![^,\r\n])"[^"]*(?:""[^"]*)*(?:"|\Z)')
 
 FindEnd = Callable[[bytes], int]
 """Returns how many bytes of the data are whole records; 0 if the first one is not complete."""
-CheckRest = Callable[[bytes, int], None]
+CheckRest = Callable[[bytes, Callable[[], int]], None]
 
 
 def end_of_lines(data: bytes) -> int:
@@ -37,13 +37,13 @@ def end_of_records(data: bytes) -> int:
     return _last_outside(data, b"\n", spans) or _last_outside(data, b"\r", spans)
 
 
-def check_closed(rest: bytes, line: int) -> None:
+def check_closed(rest: bytes, line: Callable[[], int]) -> None:
     """Check that no quoted field is open at the end of a text. Raises NotATable with the place where it begins."""
     for quoted in _QUOTED.finditer(rest):
         if quoted.group().count(b'"') % 2:  # can only be the last one
             start = quoted.start()
             column = start - rest.rfind(b"\n", 0, start)
-            raise NotATable("a quote is opened here and never closed", line + rest.count(b"\n", 0, start), column)
+            raise NotATable("a quote is opened here and never closed", line() + rest.count(b"\n", 0, start), column)
 
 
 def _breaks(quoted: bytes) -> bool:
@@ -66,28 +66,39 @@ def blocks(
     """Yield the file in blocks of whole records, without a byte order mark; the last one may lack its line break.
 
     Args:
-        check_rest: is given what follows the last complete record, and the line where it begins.
+        check_rest: is given what follows the last complete record, and asked with it for the line where it begins.
 
     Raises:
         NotATable: it is UTF-16, or a record is longer than RECORD_BYTES.
     """
     rest = file.read(size)
+    read = len(rest)
     if rest.startswith(_UTF16):
         raise NotATable("the text is UTF-16; send UTF-8", 1, 1)
     rest = rest.removeprefix(BOM)
-    line = 1
     while rest:
         end = find_end(rest)
         if end:
             yield rest[:end]
-            line += rest.count(b"\n", 0, end)
             rest = rest[end:]
         elif len(rest) > RECORD_BYTES:
+            line = _line_at(file, read - len(rest))
             raise NotATable(f"a record is longer than {RECORD_BYTES >> 20} MB; is a quote never closed?", line)
         more = file.read(max(size, len(rest)))  # doubled, so that a long record is not gone through too often
         if not more:
             break
+        read += len(more)
         rest += more
     if rest:
-        check_rest(rest, line)
+        check_rest(rest, lambda: _line_at(file, read - len(rest)))
         yield rest
+
+
+def _line_at(file: BinaryIO, position: int) -> int:
+    """Return the line of a place in the file. It is read again for that: lines are counted for those who ask."""
+    file.seek(0)
+    line = 1
+    while position > 0 and (piece := file.read(min(BLOCK_BYTES, position))):
+        line += piece.count(b"\n")
+        position -= len(piece)
+    return line

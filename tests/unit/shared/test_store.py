@@ -2,10 +2,12 @@
 
 import os
 import resource
+import sys
 from pathlib import Path
 
 import pytest
 
+from shared.durable import nameless_file
 from shared.store import ObjectExists, ObjectNotFound, Store
 
 
@@ -39,6 +41,41 @@ async def test_a_failed_write_leaves_nothing(store: Store, tmp_path: Path) -> No
         await store.put_file("k", tmp_path / "absent")
     assert [key async for key in store.list("")] == []
     assert list((tmp_path / "a b").rglob(".tmp-*")) == []
+
+
+async def test_a_file_without_a_name_becomes_the_object(
+    store: Store, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    await store.put("d/k", b"old")
+    with nameless_file(tmp_path) as file:
+        file.write(b"new")
+        file.flush()
+        await store.put_file("d/k", Path(f"/dev/fd/{file.fileno()}"))
+        inode = os.fstat(file.fileno()).st_ino
+    assert await store.get("d/k") == b"new"
+    assert [path.name for path in (tmp_path / "a b/d").iterdir()] == ["k"]
+    if sys.platform == "linux" and "nameless" in request.node.name:
+        assert (tmp_path / "a b/d/k").stat().st_ino == inode
+
+
+async def test_a_file_that_has_a_name_stays_its_owners(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"1")
+    await store.put_file("k", tmp_path / "source")
+    (tmp_path / "source").write_bytes(b"2")
+    assert await store.get("k") == b"1"
+
+
+OTHER_DISK = Path("/dev/shm")
+
+
+@pytest.mark.skipif(not OTHER_DISK.is_dir(), reason="there is no other disk here")
+async def test_a_file_on_another_disk_is_copied(store: Store) -> None:
+    with nameless_file(OTHER_DISK) as file:
+        file.write(b"1")
+        file.flush()
+        await store.put_file("k", Path(f"/dev/fd/{file.fileno()}"))
+    assert await store.get("k") == b"1"
+    assert [key async for key in store.list("")] == ["k"]
 
 
 async def test_a_full_disk_is_left_no_fuller(store: Store, tmp_path: Path) -> None:
