@@ -17,7 +17,7 @@ SCRIPTS := .github/scripts/retrain.py deploy/smoke.py
 SCHEMA := .venv/bin/check-jsonschema --builtin-schema
 DERIVED_LOCKS := gateway scorer trainer monitor stack bench
 
-.PHONY: help up down dev train test test-docker test-delivery test-compose coverage torture check bench lock clean stack-venv dev-venv bench-venv
+.PHONY: help up down dev train test test-docker test-delivery test-compose coverage torture check bench lock lock-rivals clean stack-venv dev-venv bench-venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,12 @@ lock: dev-venv ## recompile requirements/*.txt from pyproject.toml; with ARGS=--
 	done
 	@echo requirements/bootstrap.txt
 	@echo uv | $(LOCK) $(ARGS) - -o requirements/bootstrap.txt
+
+lock-rivals: dev-venv ## recompile requirements/rivals/*.txt, the servers that `bench` measures ours beside
+	@for rival in requirements/rivals/*.in; do \
+		echo "$$rival"; \
+		$(LOCK) $(ARGS) $$rival -o $${rival%.in}.txt || exit 1; \
+	done
 
 clean: ## remove .venv, caches and the stack's state (.tasador: models, jobs, history)
 	@if [ -f .tasador/stack.json ] && [ -x $(VENV) ]; then $(VENV) -m tasador down; fi

@@ -9,11 +9,12 @@ import yaml
 
 from shared.artifact import MANIFEST, ONNX
 from shared.engines import Engine, open_engine
+from shared.params import Candidate
 from shared.settings import ROOT
 from tests.e2e.stack import LocalStack
 
 SCORERS = 2
-MODELS = ("random_forest", "ridge")
+MODELS: tuple[Candidate, ...] = ("random_forest", "ridge")
 
 
 @contextmanager

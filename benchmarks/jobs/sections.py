@@ -32,21 +32,6 @@ def memory(run: Run) -> Iterator[Table]:
     yield Table("memory", "the most that each process ever had resident; ridge", columns, found)
 
 
-def scorers(run: Run) -> Iterator[Table]:
-    """The same job with more and more scorers."""
-    directory, count = run.directory, run.few(run.rows, 50_000)
-    columns = [Column("scorers"), Column("seconds", digits=1), Column("of which scoring", digits=1)]
-    columns.append(Column("rows/s", spread=True))
-    found: list[list[Cell]] = []
-    file = write_csv(directory / "rows.csv", count)
-    for number in (1, 2, 4, 8):
-        with a_stack(directory / str(number), MODELS[0], scorers=number) as stack:
-            taken = [run_job(stack, file, directory / "results.csv") for _ in range(run.rounds(ROUNDS))]
-        figures = [figure(values) for values in ([t.total for t in taken], [t.scored for t in taken])]
-        found.append([str(number), *figures, figure([count / t.total for t in taken])])
-    yield Table("scorers", f"{count:,} rows, random forest, CSV to CSV", columns, found)
-
-
 def concurrent(run: Run) -> Iterator[Table]:
     """The same rows in one job, in ten, and in a hundred at once."""
     directory, count = run.directory, run.few(run.rows, 50_000)
