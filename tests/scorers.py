@@ -98,9 +98,7 @@ class Fleet:
             "scorer_lease_seconds": 2,
             "scorer_janitor_seconds": 0.3,
         } | settings
-        # Compiling every module anew, as PYTHONDONTWRITEBYTECODE asks for, takes seconds per process.
-        ours = ("TASADOR_", "PYTHONDONTWRITEBYTECODE")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASADOR_")}
         environment = inherited | {f"TASADOR_{name.upper()}": str(value) for name, value in values.items()}
         environment |= faulty.environment(faults) if faults else {}
         process = ScorerProcess(environment, self._directory / f"scorer-{len(self._processes)}.log")
