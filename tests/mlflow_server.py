@@ -11,7 +11,7 @@ from typing import Any, Self
 import httpx
 
 from shared.process import die_with_parent
-from tests.waiting import eventually
+from tests.waiting import NO_TLS, eventually
 
 START_SECONDS = 90.0
 ENVIRONMENT = {
@@ -76,7 +76,7 @@ class MlflowServer:
 
     async def ask(self, route: str, body: dict[str, Any] | None = None, /, **params: str) -> dict[str, Any]:
         """Return the answer of its REST interface: to a POST if there is a body."""
-        async with httpx.AsyncClient(base_url=f"{self.url}/api/2.0/mlflow/") as client:
+        async with httpx.AsyncClient(base_url=f"{self.url}/api/2.0/mlflow/", verify=NO_TLS) as client:
             sent = client.get(route, params=params) if body is None else client.post(route, json=body)
             answer: dict[str, Any] = (await sent).raise_for_status().json()
             return answer
@@ -93,7 +93,7 @@ class MlflowServer:
         assert self._process is not None
         assert self._process.poll() is None, (self.directory / "server.log").read_text()[-2000:]
         try:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(verify=NO_TLS) as client:
                 return (await client.get(f"{self.url}/health")).status_code == 200
         except httpx.TransportError:
             return False

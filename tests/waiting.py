@@ -8,12 +8,26 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(state: Callable[[], Awaitable[T]], *, within: float = 20.0, every: float = 0.02) -> T:
+NO_TLS = False
+"""For `verify` of an httpx client that speaks plain HTTP: reading all certificates takes as long as ten requests."""
+SHORTEST, LONGEST = 0.02, 0.1
+"""Seconds between two looks."""
+
+
+def pause(since: float) -> float:
+    """Return how long to wait until the next look: what took long already is looked at less often.
+
+    Looking costs processor time, of who looks and of who is looked at, and what is waited for may need it.
+    """
+    return min(max(SHORTEST, (time.monotonic() - since) / 20), LONGEST)
+
+
+async def eventually(state: Callable[[], Awaitable[T]], *, within: float = 20.0) -> T:
     """Return the first true answer of `state`.
 
     An AssertionError or an error of the connection counts as "not yet"; the last one is shown if time runs out.
     """
-    deadline = time.monotonic() + within
+    began = time.monotonic()
     last: object = None
     while True:
         try:
@@ -26,6 +40,6 @@ async def eventually(state: Callable[[], Awaitable[T]], *, within: float = 20.0,
             if "redis" not in type(error).__module__:
                 raise
             last = error
-        if time.monotonic() > deadline:
+        if time.monotonic() - began > within:
             raise AssertionError(f"not within {within:g} s: {state!r}; last seen: {last!r}")
-        await asyncio.sleep(every)
+        await asyncio.sleep(pause(began))
