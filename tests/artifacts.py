@@ -1,6 +1,7 @@
 """Real artifacts for tests: a small forest over `a_table()`, exported, with its golden rows, in a store."""
 
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ async def an_artifact(
 ) -> str:
     """Put a version into the store and return its digest. Another seed gives other predictions."""
     with tempfile.TemporaryDirectory() as directory:
-        _write(Path(directory), name, version, seed, engine)
+        for file, data in _files(name, version, seed, engine).items():
+            (Path(directory) / file).write_bytes(data)
         return await artifact.upload(store, Path(directory))
 
 
@@ -40,6 +42,13 @@ async def break_graph(store: Store, name: str, version: str) -> None:
     onnx = bytearray(await store.get(key))
     onnx[len(onnx) // 2] ^= 1
     await store.put(key, bytes(onnx))
+
+
+@cache
+def _files(name: str, version: str, seed: int, engine: str) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as directory:
+        _write(Path(directory), name, version, seed, engine)
+        return {path.name: path.read_bytes() for path in Path(directory).iterdir()}
 
 
 def _write(directory: Path, name: str, version: str, seed: int, engine: str) -> None:
