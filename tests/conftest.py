@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from shared.keys import Keys
@@ -17,6 +18,10 @@ from tests.redis_server import RedisServer
 from tests.valkey import ValkeyServer
 
 EMBEDDED = "embedded"
+
+# That a machine is busy is nobody's bug.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

@@ -115,7 +115,11 @@ async def test_a_trainer_waits_for_a_server_that_comes_later_and_survives_one_th
         await server.start()
         await eventually(trainers.ready, within=120)
         assert (await trainers.champion()).version == "1"
-        assert (await trainers.replica()).error is None
+
+        async def complains_no_more() -> bool:
+            return (await trainers.replica()).error is None
+
+        await eventually(complains_no_more)
 
         async def registers() -> bool:
             running = {"experiment_ids": ["1"], "filter": "attributes.status = 'RUNNING'"}

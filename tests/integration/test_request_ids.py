@@ -143,6 +143,7 @@ async def test_how_much_is_logged_does_not_depend_on_how_many_chunks_and_rows(
         return sum(len(lines(log)) for log in logs) - before
 
     await added(CHUNK_ROWS, "first")  # whatever is only said once
+    await told(scorer, "ready")  # also said once, and perhaps after its first job
     small = await added(2 * CHUNK_ROWS, "small")
     for _ in range(200):
         assert (await client.post("/predict", json=ROW)).status_code == 200
