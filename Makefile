@@ -6,9 +6,10 @@ PYTHON ?=
 export PYTHON
 
 VENV := .venv/bin/python
-# Most tests wait for processes that they started. A file's tests stay together: they share what is slow to start. They run in
-# the order of their folders, slow ones first: by number, as is usual, a file of few long tests would be what all wait for.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# Most tests wait for processes that they started: three files at a time keep two processors busy. A file's tests stay together:
+# they share what is slow to start. They run in the order of their folders, slow ones first: by number, as is usual, a file of
+# few long tests would be what all wait for.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 INSTALL := @PYTHON="$(PYTHON)" sh requirements/install.sh
 LOCK := $(VENV) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 # Programs that no package holds.
