@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import os
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,23 +41,38 @@ def size_of(file: BinaryIO) -> int:
 
 
 async def receive(stream: AsyncIterator[bytes], file: BinaryIO, limit: int) -> str:
-    """Write a body to a file, off the event loop, and return its sha256. Refused as soon as it passes `limit`."""
+    """Write a body to a file, off the event loop, and return its sha256. Refused as soon as it passes `limit`.
+
+    A piece is written while the next one arrives.
+    """
     digest = hashlib.sha256()
-    size, piece = 0, bytearray()
 
-    def write(data: bytes) -> None:
-        digest.update(data)
-        file.write(data)
+    def write(pieces: Sequence[bytes]) -> None:
+        for data in pieces:
+            digest.update(data)
+            file.write(data)
 
-    async for data in stream:
-        size += len(data)
-        if size > limit:
-            raise too_large(limit)
-        piece += data
-        if len(piece) >= _PIECE:
-            await asyncio.to_thread(write, bytes(piece))
-            piece.clear()
-    await asyncio.to_thread(write, bytes(piece))
+    size, waiting = 0, 0
+    pieces: list[bytes] = []
+    writing: asyncio.Task[None] | None = None
+    try:
+        async for data in stream:
+            size += len(data)
+            if size > limit:
+                raise too_large(limit)
+            pieces.append(data)
+            waiting += len(data)
+            if waiting >= _PIECE:
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(asyncio.to_thread(write, pieces))
+                pieces, waiting = [], 0
+    finally:
+        if writing is not None:  # nobody may close the file under it
+            await asyncio.wait([writing])
+    if writing is not None:
+        await writing
+    await asyncio.to_thread(write, pieces)
     return digest.hexdigest()
 
 
