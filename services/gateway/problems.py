@@ -31,7 +31,11 @@ KINDS: Mapping[str, Kind] = {
         "Send one complete document of the stated media type. JSON is UTF-8, without a byte order mark; NaN, Infinity, "
         "comments and trailing commas are not JSON. `detail` names the line and column.",
     ),
-    "malformed-request": Kind(400, "The request cannot be read", "Correct the header that `detail` names."),
+    "malformed-request": Kind(
+        400,
+        "The request cannot be read",
+        "Correct the header that `detail` names; or send HTTP/1.1, which this was not.",
+    ),
     "input-not-allowed": Kind(
         403,
         "Input may not be taken from there",
@@ -133,6 +137,9 @@ KINDS: Mapping[str, Kind] = {
         "The idempotency key was used with another request",
         "Use a new `Idempotency-Key` for a new request. A repeat has the same body, `Content-Type`, `Content-Encoding` "
         "and query.",
+    ),
+    "head-too-large": Kind(
+        431, "The head of the request is too large", "Send fewer or shorter headers, or a shorter URL."
     ),
     "over-quota": Kind(
         429, "Too much work is waiting", "Wait as long as `Retry-After` says, then submit again. Nothing was accepted."

@@ -17,14 +17,17 @@ class JoiningProtocol(HttpToolsProtocol):
     """uvicorn's own, over a transport that joins what is written in one turn of the event loop."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        self._joining = _Joining(transport, self.loop)
+        self._joining = self.joined(transport)
         super().connection_made(self._joining)  # type: ignore[arg-type] # it is a transport to whom uses it
+
+    def joined(self, transport: asyncio.Transport) -> "Joining":
+        return Joining(transport, self.loop)
 
     def eof_received(self) -> None:
         self._joining.flush()  # a caller that has said all may still want to hear; the transport closes after this
 
 
-class _Joining:
+class Joining:
     """Everything but writing and closing is the transport's own."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,0 +1,208 @@
+"""How requests come in: what uvicorn leaves open of HTTP/1.1 (RFC 9112), so that a connection has an end and an order.
+
+- Until a request has come whole, its answer is the last one of the connection, and says so: the rest is thrown away for
+  a moment, so that the caller gets to read the answer, and never taken for another request.
+- What came whole is answered, in order, though the caller sends nonsense after it, or will send nothing more.
+- A head is bounded in size, and in time: a connection on which nothing is asked for is closed.
+- A wish to speak another protocol is passed over. The body of such a request is part of it.
+"""
+
+from asyncio import AbstractEventLoop, Transport
+from collections import deque
+from collections.abc import Callable, Sized
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from services.gateway.edge import request_ids
+from services.gateway.problems import MEDIA_TYPE, Problem
+from services.gateway.wire import Joining, JoiningProtocol
+from shared.telemetry import get_logger
+
+HEAD_BYTES = 1 << 16
+"""Of a request that are no body: its head, and what stands between the parts of a body. Counted per read, of 256 KB."""
+LINGER_SECONDS = 2.0
+"""What is still on its way is read after the last answer: closing at once would take the answer from the caller."""
+HALF_CLOSED_SECONDS = 5.0
+"""To answer a caller that will send nothing more. It may as well be gone, and nobody should be waited for."""
+
+log = get_logger(__name__)
+_new_id = request_ids()
+
+
+class GatewayProtocol(JoiningProtocol):
+    """One connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unheard = 0  # bytes since the parser last had something to tell
+        self._open = False  # the body of the newest request has not come to its end
+        self._deaf = False  # what comes is thrown away
+        self._ended = False  # nothing more comes
+        self._keep_alive = True  # what the newest request wants, once it has come whole
+        self._whole: RequestResponseCycle | None = None  # the newest that has
+        self._plain = b""  # the head of a request that wants another protocol, without that wish
+
+    def joined(self, transport: Transport) -> Joining:
+        return _Lingering(transport, self.loop, self._leaves_something_unread)
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _Flow(self._joining, self.pipeline)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._unheard += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            reason = str(error.__context__ or error)[:200]
+            self._refuse(Problem("malformed-request", f"this is not HTTP/1.1: {reason}"))
+        else:
+            if self._unheard > HEAD_BYTES:
+                self._refuse(Problem("head-too-large", f"the head may have up to {HEAD_BYTES:,} bytes"))
+
+    def eof_received(self) -> bool:  # type: ignore[override] # as asyncio has it
+        self._ended = True
+        if not self._owes_answers():
+            super().eof_received()
+            return False
+        self.loop.call_later(HALF_CLOSED_SECONDS, self.transport.close)
+        return True
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._keep_alive = False
+
+    # What the parser calls
+    def on_headers_complete(self) -> None:
+        self._unheard = 0
+        self._unset_keepalive_if_required()
+        if self.parser.should_upgrade():
+            self._plain = self._without_upgrade()
+            return
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False
+        elif [name for name, _ in self.headers].count(b"host") != 1:
+            raise ValueError("a request has one Host")
+        super().on_headers_complete()
+        self._open = True
+        self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
+        self.headers = deque(maxlen=0)  # type: ignore[assignment]  # trailers are no headers, and not kept
+
+    def on_body(self, body: bytes) -> None:
+        self._unheard = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unheard = 0
+        if self._plain:
+            return
+        super().on_message_complete()
+        self._open = False
+        self._whole = self.cycle
+        if not self.cycle.response_started:
+            self.cycle.keep_alive = self._keep_alive
+
+    # How it comes to an end
+    def _owes_answers(self) -> bool:
+        """Take no more requests, and forget one that has not come whole, if earlier ones wait for their answer."""
+        whole = self._whole
+        if whole is None or whole.response_complete:
+            return False
+        self._deaf = True
+        if self.cycle is not whole:
+            self.pipeline.popleft()
+            self.cycle = whole
+        whole.keep_alive = False
+        return True
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer what cannot be read on from, and end."""
+        log.warning("request refused", status=problem.status, problem=problem.slug, detail=problem.detail)
+        if self._owes_answers():
+            return
+        begun = self._open and self.cycle.response_started
+        if self._open:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if not begun:
+            self.transport.write(_answer(problem, self.server_state.default_headers))
+        self._deaf = True
+        self.transport.close()
+
+    def _leaves_something_unread(self) -> bool:
+        if self._open or self._deaf:
+            self._deaf = True
+            return not self._ended
+        return False
+
+    # Other protocols
+    def _feed(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as stopped:
+                rest = memoryview(rest)[stopped.args[0] :]
+            head, self._plain = self._plain, b""
+            self.parser = httptools.HttpRequestParser(self)  # the present one would take the body for what follows
+            self.parser.feed_data(head)
+
+    def _without_upgrade(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":
+            raise ValueError("CONNECT is for proxies")
+        head = [b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode())]
+        head += [b"%b: %b\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"".join(head) + b"\r\n"
+
+
+class _Flow(FlowControl):
+    """Reads no further requests while some wait for their turn; uvicorn does, as soon as one asks for its body."""
+
+    def __init__(self, transport: Joining, waiting: Sized) -> None:
+        super().__init__(transport)  # type: ignore[arg-type] # it is a transport to whom uses it
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
+
+
+class _Lingering(Joining):
+    """Closes only its own half, for a moment, where the caller may still be sending."""
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop, unread: Callable[[], bool]) -> None:
+        super().__init__(transport, loop)
+        self._unread = unread
+        self._lingers = False
+
+    def is_closing(self) -> bool:
+        return self._lingers or self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        if not self._lingers:
+            super().write(data)
+
+    def close(self) -> None:
+        if self.is_closing() or not self._unread():
+            super().close()
+            return
+        self.flush()
+        self._lingers = True
+        self._transport.write_eof()
+        self._loop.call_later(LINGER_SECONDS, self._transport.close)
+
+
+def _answer(problem: Problem, headers: list[tuple[bytes, bytes]]) -> bytes:
+    request_id = _new_id()
+    body = problem.body(request_id)
+    own = {"content-type": MEDIA_TYPE, "content-length": len(body), "x-request-id": request_id, "connection": "close"}
+    lines = [b"%b: %b\r\n" % header for header in headers] + [f"{n}: {v}\r\n".encode() for n, v in own.items()]
+    return b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body])
