@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from services.gateway.admin import Admin
 from services.gateway.app import Parts, create_app
 from services.gateway.buffer import Buffer
+from services.gateway.connection import GatewayProtocol
 from services.gateway.dead_letters import Letters, dead_letters_router
 from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
 from services.gateway.models import Catalogue
@@ -23,7 +24,6 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.tally import Tally
 from services.gateway.telemetry import PredictionLogger
 from services.gateway.watch import Watch
-from services.gateway.wire import JoiningProtocol
 from shared.broker import connect
 from shared.follower import ModelFollower
 from shared.keys import Keys
@@ -123,7 +123,7 @@ async def _show(parts: Parts) -> None:
 def _server_config(app: object, settings: GatewaySettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http=JoiningProtocol,
+        http=GatewayProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
