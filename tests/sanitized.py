@@ -1,7 +1,7 @@
 """Runs a kernel that watches its own memory: `python -m tests.sanitized LIBRARY DIRECTORY [overrun]`.
 
-The directory has graphs (`*.onnx`) and rows for them (`*.npy`), and records of four cells (`*.csv`). With `overrun` it
-does what must be noticed.
+The directory has graphs (`*.onnx`) and rows for them (`*.npy`), records of four cells (`*.csv`), and bodies (`*.json`).
+With `overrun` it does what must be noticed.
 """
 
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from services.gateway.instances import InstanceReader
 from services.gateway.tables.plain import PlainReader
 from shared.kernel.compiled import CompiledEngine
 from shared.kernel.errors import GraphDamaged, GraphUnsupported
@@ -49,7 +50,10 @@ def main() -> None:
         if (found := reader.read(path.read_bytes())) is not None:
             odd += len(found.odd)
             plain += len(found.x) - len(found.odd)
-    print(f"ran {ran}, refused {refused}, plain {plain}, odd {odd}")  # noqa: T201 - the test reads it
+    bodies = [path.read_bytes() for path in sorted(Path(sys.argv[2]).glob("*.json"))]
+    instances = InstanceReader(library, SIGNATURE)
+    taken = sum(instances.read(body, 4) is not None for body in bodies)
+    print(f"ran {ran}, refused {refused}, plain {plain}, odd {odd}, taken {taken}")  # noqa: T201 - the test reads it
 
 
 def overrun(engine: CompiledEngine, library: Library, rows: np.ndarray, is_forest: bool) -> None:

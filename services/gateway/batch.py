@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from services.gateway.bodies import decode_json
 from services.gateway.buffer import ScoredRows
+from services.gateway.instances import instance_reader
 from services.gateway.problems import ErrorItem, Problem, field_errors
 from services.gateway.rows import MAX_ERRORS, not_a_row
 from shared.engine import Model
@@ -27,13 +29,25 @@ class RowError(msgspec.Struct):
 class Batch(msgspec.Struct):
     """The answer."""
 
-    predictions: list[float | None]
+    predictions: Sequence[float | None]
     errors: list[RowError]
     count: int
     model_name: str
     model_version: str
     inference_time: float
     request_id: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What was read of a body."""
+
+    count: int
+    indexes: NDArray[np.int64]
+    """Of those that can be scored."""
+    x: NDArray[np.float64]
+    """These, encoded, shape (n, F)."""
+    errors: list[RowError]
 
 
 @dataclass(frozen=True)
@@ -50,21 +64,41 @@ def score(model: Model, body: bytes, request_id: str, limit: int) -> Scored:
     Raises:
         Problem: the body as a whole cannot be used; a bad row is no reason.
     """
+    rows = _read(model, body, limit) or _explained(model, body, limit)
+    started = time.perf_counter()
+    values = model.predict(rows.x) if len(rows.x) else np.empty(0)
+    seconds = time.perf_counter() - started
+    predictions = _placed(rows, values.tolist())
+    answer = Batch(predictions, rows.errors, rows.count, model.name, model.version, seconds, request_id)
+    scored = ScoredRows(rows.indexes, rows.x, values, seconds / max(1, len(rows.x)))
+    return Scored(msgspec.json.encode(answer), scored)
+
+
+def _placed(rows: Rows, values: list[float]) -> Sequence[float | None]:
+    if not rows.errors:
+        return values
+    predictions: list[float | None] = [None] * rows.count
+    for index, prediction in zip(rows.indexes.tolist(), values, strict=True):
+        predictions[index] = prediction
+    return predictions
+
+
+def _read(model: Model, body: bytes, limit: int) -> Rows | None:
+    """Read a body with which nothing is wrong; None if it needs a closer look."""
+    reader = instance_reader(model)
+    x = reader.read(body, limit) if reader else None
+    return None if x is None else Rows(len(x), np.arange(len(x)), x, [])
+
+
+def _explained(model: Model, body: bytes, limit: int) -> Rows:
+    """Read any body, row by row. Raises Problem."""
     value, complaint = decode_json(body)
     instances = _instances(value, limit)
     indexes, rows, errors = _encode(model, instances)
     if complaint and not errors:
         raise Problem("malformed-body", complaint)
-    matrix = np.array(rows, np.float64).reshape(len(rows), len(model.signature.features))
-    started = time.perf_counter()
-    values = model.predict(matrix) if rows else np.empty(0)
-    seconds = time.perf_counter() - started
-    predictions: list[float | None] = [None] * len(instances)
-    for index, prediction in zip(indexes, values.tolist(), strict=True):
-        predictions[index] = prediction
-    answer = Batch(predictions, errors, len(instances), model.name, model.version, seconds, request_id)
-    scored = ScoredRows(np.array(indexes, np.int64), matrix, values, seconds / max(1, len(rows)))
-    return Scored(msgspec.json.encode(answer), scored)
+    x = np.array(rows, np.float64).reshape(len(rows), len(model.signature.features))
+    return Rows(len(instances), np.array(indexes, np.int64), x, errors)
 
 
 def _instances(value: object, limit: int) -> list[object]:

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SOURCES = (HERE / "kernel.c", HERE / "walk.h", HERE / "cells.c")
+SOURCES = tuple(HERE / name for name in ("kernel.c", "walk.h", "cells.c", "instances.c", "plain.h"))
 # Every operation is rounded by itself, as numpy does, on every machine of a kind: nothing fused, nothing native.
 FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math", "-fvisibility=default")
 COMMAND = "python -m shared.kernel.build"

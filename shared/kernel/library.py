@@ -78,6 +78,26 @@ class CRecords(ctypes.Structure):
     )
 
 
+class CMember(ctypes.Structure):
+    _fields_ = (
+        ("nullable", ctypes.c_bool),
+        ("unknown_allowed", ctypes.c_bool),
+        ("categories", ctypes.POINTER(CTexts)),
+    )
+
+
+class CInstances(ctypes.Structure):
+    _fields_ = (
+        ("features", ctypes.c_int64),
+        ("members", ctypes.POINTER(CMember)),
+        ("names", ctypes.POINTER(CTexts)),
+        ("required", ctypes.c_int64),
+        ("unknown", ctypes.c_double),
+        ("most", ctypes.c_double),
+        ("powers", ctypes.c_void_p),
+    )
+
+
 Run = Callable[[Any, int, int, int], int]
 """Model, address of the rows, how many, and address of the result."""
 Row = Callable[[Any, bytes], float]
@@ -97,12 +117,16 @@ class Calls:
 ReadRecords = Callable[[Any, bytes, int, int, int, int, int, Any], int]
 """As in cells.c: addresses of what is read, of the rows and of the odd ones, each before how many there may be."""
 
+ReadInstances = Callable[[Any, bytes, int, int, int, int], int]
+"""As in instances.c: addresses of what is read, of the rows, before how many there may be, and of room for notes."""
+
 
 @dataclass(frozen=True)
 class Library:
     forest: Calls
     linear: Calls
     read_records: ReadRecords
+    read_instances: ReadInstances
 
 
 @cache
@@ -118,7 +142,8 @@ def open_library(path: Path) -> Library:
     """Raises KernelMissing."""
     try:
         free, held = ctypes.CDLL(str(path)), ctypes.PyDLL(str(path))
-        return Library(_calls(free, held, "forest"), _calls(free, held, "linear"), _read_records(free))
+        forest, linear = (_calls(free, held, kind) for kind in ("forest", "linear"))
+        return Library(forest, linear, _read_records(free), _read_instances(free))
     except (OSError, AttributeError) as error:
         raise KernelMissing(f"the kernel does not load ({error}): delete {path.name}, then {COMMAND}") from error
 
@@ -137,5 +162,13 @@ def _read_records(free: ctypes.CDLL) -> ReadRecords:
     address, count = ctypes.c_void_p, ctypes.c_int64
     read: Any = free.read_records
     read.argtypes = (address, ctypes.c_char_p, count, address, count, address, count, ctypes.POINTER(count))
+    read.restype = count
+    return read  # type: ignore[no-any-return]
+
+
+def _read_instances(free: ctypes.CDLL) -> ReadInstances:
+    address, count = ctypes.c_void_p, ctypes.c_int64
+    read: Any = free.read_instances
+    read.argtypes = (address, ctypes.c_char_p, count, address, count, address)
     read.restype = count
     return read  # type: ignore[no-any-return]

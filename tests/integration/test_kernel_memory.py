@@ -79,7 +79,7 @@ def test_no_graph_makes_it_touch_what_is_not_its_own(library: Path, tmp_path: Pa
     done = run(library, tmp_path)
 
     assert done.returncode == 0, done.stderr[-5000:]
-    ran, refused, _, _ = told(done)
+    ran, refused, *_ = told(done)
     assert ran > 100  # damaged ones among them: most bytes are those of numbers
     assert refused > 100
 
@@ -93,13 +93,26 @@ def test_no_text_makes_it_touch_what_is_not_its_own(library: Path, tmp_path: Pat
         text = "".join(chance.choices(pieces, k=chance.randint(0, 40)))
         (tmp_path / f"{number}.csv").write_bytes(text.encode()[chance.randint(0, 3) :])
     (tmp_path / "odd.csv").write_bytes(b"1\n" * 10_000)  # more of them than there is room for
+    members = ['"size":1.5', '"kind": "bb"', '"kind": null', '"size":12345678e-3', '"absent":0', '"zone":"y"']
+    marks = [*pieces, '"', "{", "}", ":", "[", "]"]
+    for number in range(500):
+        rows = [
+            [*chance.choices(members, k=chance.choice((0, 1, 2))), '"zone": "x"'] for _ in range(chance.choice((1, 4)))
+        ]
+        body = f'{{"instances": [{",".join("{" + ", ".join(row) + "}" for row in rows)}]}}'
+        for _ in range(chance.choice((0, 1, 2))):
+            at = chance.randrange(len(body))
+            body = body[:at] + chance.choice(marks) + body[at + chance.randint(0, 2) :]
+        cut = chance.choice((len(body), len(body), chance.randrange(len(body))))
+        (tmp_path / f"{number}.json").write_bytes(body[:cut].encode())
 
     done = run(library, tmp_path)
 
     assert done.returncode == 0, done.stderr[-5000:]
-    _, _, plain, odd = told(done)
+    _, _, plain, odd, taken = told(done)
     assert plain > 100
     assert odd > 100
+    assert taken > 30
 
 
 @needs_compiler
