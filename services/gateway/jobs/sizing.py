@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from services.gateway.tables import Block, Table
 
-AIM_SECONDS = 0.2  # of work in a chunk, and
-MOST_SECONDS = 0.5  # where that is fewer rows than
-LEAST_ROWS = 500
+AIM_SECONDS = 0.2  # of work in a chunk
+LEAST_SECONDS = 0.04  # where it shares a small job with others: the trip of a chunk takes some 10 ms, of all processes
 MOST_ROWS = 100_000
 MOST_BYTES = 1 << 24
 SHARES = 4  # chunks for each scorer, so that they finish together
@@ -34,11 +33,11 @@ def chunk_rows(rows: int, *, bytes_per_row: float, seconds_per_row: float, score
 
     Args:
         rows: of the job, as far as one can tell.
-        scorers: that live; each should get work, even of a small job.
+        scorers: that live; each should get work, unless there is hardly any.
     """
     by_cost = AIM_SECONDS / seconds_per_row
     by_share = rows / (SHARES * max(1, scorers))
-    least = min(LEAST_ROWS, MOST_SECONDS / seconds_per_row)
+    least = LEAST_SECONDS / seconds_per_row
     most = min(MOST_ROWS, MOST_BYTES / bytes_per_row)
     return max(1, int(min(max(least, min(by_cost, by_share)), most)))
 

@@ -30,12 +30,12 @@ SIGNATURE = Signature(
         (1_000_000, 10, 2, 20_000),  # 200 ms
         (1_000_000, 0.5, 2, 100_000),  # more would be too many to lose
         (1_000_000, 100, 2, 2_000),
-        (1_000_000, 1_000, 2, 500),  # 500 ms
-        (1_000_000, 5_000, 2, 100),  # 500 ms, too
-        (40_000, 1, 4, 2_500),  # four chunks for each scorer
-        (1_000, 1, 4, 500),  # smaller ones would be round trips only
-        (10, 1, 4, 500),
-        (40_000, 1, 0, 10_000),  # there will be a scorer
+        (1_000_000, 5_000, 2, 40),
+        (8_000, 100, 4, 500),  # four chunks for each scorer
+        (8_000, 50, 4, 800),  # 40 ms: less would be round trips only
+        (10, 1, 4, 40_000),
+        (40_000, 10, 0, 10_000),  # there will be a scorer
+        (1_000, 1_000_000, 4, 1),
     ],
 )
 def test_a_chunk_is_200_ms_of_work_and_all_scorers_get_some(
