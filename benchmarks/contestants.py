@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from benchmarks.training import Training
 from tests.e2e.stack import free_ports
 
 BARE, TASADOR, STRIPPED = "bare uvicorn, a constant", "Tasador", "Tasador, stripped"
-_SECONDS_TO_FIT = 120
+_SECONDS_TO_FIT = 240
 _CHECKED = 20  # rows
 
 
@@ -74,7 +75,7 @@ def rival(run: Run, stack: ExitStack, training: Training, of: Rival) -> list[Con
         programs, _fitted(directory / "model", programs, training), directory / "files", port, training.columns
     )
     of.write_files(place)
-    settings = of.environment(place)
+    settings = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", **of.environment(place)}
     server = stack.enter_context(Server(of.command(place), place.directory, environment=settings, ours=False))
     return [
         _ready(
@@ -122,7 +123,10 @@ def _fitted(directory: Path, programs: Path, training: Training) -> Path:
     described = training.write(directory.with_suffix(".json"))
     program = Path(__file__).parent / "rivals" / "programs" / "fit.py"
     command = [str(programs / "python"), str(program), str(described), str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS_TO_FIT, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS_TO_FIT, check=False)
+    except subprocess.TimeoutExpired:
+        raise NotStarted(f"its model is not fitted within {_SECONDS_TO_FIT} s") from None
     if done.returncode:
         raise NotStarted(f"its model cannot be fitted: {done.stderr.strip()[-300:]}")
     return directory

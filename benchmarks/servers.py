@@ -17,7 +17,7 @@ from shared.process import die_with_parent
 from shared.settings import ROOT
 
 SERVER_CORE, CLIENT_CORE = 0, 1
-_SECONDS_TO_START, _SECONDS_TO_END, _PAUSE = 90.0, 15.0, 0.02
+_SECONDS_TO_START, _SECONDS_TO_END, _PAUSE = 180.0, 15.0, 0.02
 
 
 class CannotMeasure(Exception):

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import uvicorn
 
+from services.gateway.connection import GatewayProtocol
 from services.gateway.decode import RowDecoder
 from services.gateway.predict import Answer
 from services.gateway.settings import GatewaySettings
-from services.gateway.wire import JoiningProtocol
 from shared import artifact
 from shared.engine import Model, load_model
 from shared.store import Store
@@ -56,6 +56,6 @@ async def _load(settings: GatewaySettings) -> Model:
 
 if __name__ == "__main__":
     app = Stripped(asyncio.run(_load(GatewaySettings.load())))
-    options: dict[str, Any] = {"http": JoiningProtocol, "ws": "none", "lifespan": "off", "interface": "asgi3"}
+    options: dict[str, Any] = {"http": GatewayProtocol, "ws": "none", "lifespan": "off", "interface": "asgi3"}
     options |= {"access_log": False, "proxy_headers": False, "server_header": False, "log_level": "warning"}
     uvicorn.run(app, port=int(sys.argv[1]), **options)

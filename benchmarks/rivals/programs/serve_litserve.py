@@ -12,7 +12,7 @@ class Plain(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self.pipeline: Any = joblib.load(sys.argv[1])
 
-    def decode_request(self, request: Any) -> Any:
+    def decode_request(self, request: dict) -> Any:  # what FastAPI is told, too
         return request["features"]
 
     def predict(self, x: Any) -> Any:
