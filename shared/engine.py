@@ -1,7 +1,9 @@
 """`Model` is a verified artifact ready to predict, with the engine that computes its margins."""
 
+import statistics
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,8 @@ class Model:
     """The golden rows, encoded: those that the engine is known to take in this very process."""
     instead: str | None = None
     """Why the engine is another one than the manifest names; it gives the same bits."""
+    row_seconds: float = 0.0
+    """What one row alone takes, as the golden rows did."""
 
     @property
     def name(self) -> str:
@@ -80,22 +84,25 @@ def load_model(artifact: Artifact) -> Model:
     )
     if model.signature.link != "identity":
         raise ArtifactInvalid(f"{where}: link {model.signature.link!r} is not supported by this release")
-    _check_golden(model, artifact.golden, where)
-    return model
+    return replace(model, row_seconds=_check_golden(model, artifact.golden, where))
 
 
-def _check_golden(model: Model, golden: Golden, where: str) -> None:
-    """Raises ArtifactInvalid."""
+def _check_golden(model: Model, golden: Golden, where: str) -> float:
+    """Return the median seconds of a row. Raises ArtifactInvalid."""
+    taken: list[float] = []
     for index, (expected, row) in enumerate(zip(golden.rows, model.golden.tolist(), strict=True)):
+        started = time.perf_counter()
         try:
             found = model.predict_row(row)
         except Exception as error:  # an engine may raise anything
             raise ArtifactInvalid(f"{where}: the engine fails golden row {index}: {error}") from error
+        taken.append(time.perf_counter() - started)
         if not abs(found - expected.prediction) <= expected.tolerance:
             raise ArtifactInvalid(
                 f"{where}: golden row {index} gives {found!r}, scikit-learn gave {expected.prediction!r}"
                 f" (tolerance {expected.tolerance:g})"
             )
+    return statistics.median(taken) if taken else 0.0
 
 
 def _encoded(golden: Golden, encoder: RowEncoder, where: str) -> NDArray[np.float64]:

@@ -124,6 +124,7 @@ def _server_config(app: object, settings: GatewaySettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         http=GatewayProtocol,
+        interface="asgi3",  # it does not look like one: `front` hands on what others return
         ws="none",
         lifespan="off",
         log_config=None,

@@ -10,9 +10,11 @@ from fastapi_offline import FastAPIOffline
 
 from services.gateway import health, metrics
 from services.gateway.admin import Admin
+from services.gateway.answers import PredictReplies
 from services.gateway.docs import follow_champion
 from services.gateway.edge import Edge
 from services.gateway.errors import register_handlers
+from services.gateway.front import Front
 from services.gateway.models import Catalogue
 from services.gateway.predict import Predictor
 from services.gateway.routes.admin import admin_router
@@ -65,8 +67,16 @@ class Parts:
         return metrics.summary(self.logger.counted(), self.tally.uptime_hours)
 
 
-def create_app(parts: Parts, further: Sequence[APIRouter] = ()) -> FastAPI:
+def create_app(parts: Parts, further: Sequence[APIRouter] = ()) -> Front:
     """Return the application; `further` routers come before the pages."""
+    settings = parts.settings
+    replies = PredictReplies(
+        parts.predictor, max_bytes=settings.gateway_max_row_bytes, body_seconds=settings.gateway_body_seconds
+    )
+    return Front(_framework(parts, replies, further), replies, parts.tally, settings.gateway_max_requests)
+
+
+def _framework(parts: Parts, replies: PredictReplies, further: Sequence[APIRouter]) -> FastAPI:
     app: FastAPI = FastAPIOffline(
         title="Tasador", summary="Predictions from the model in service.", version=_version(), redirect_slashes=False
     )
@@ -76,7 +86,7 @@ def create_app(parts: Parts, further: Sequence[APIRouter] = ()) -> FastAPI:
     register_handlers(app)
     registry = metrics.registry(metrics.GatewayCollector(parts.tally, parts.follower, parts.logger, parts.watch))
     for router in (
-        predict_router(parts.predictor, parts.settings),
+        predict_router(parts.predictor, replies, parts.settings),
         *further,
         models_router(parts.catalogue),
         admin_router(parts.admin, parts.settings),

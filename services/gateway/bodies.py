@@ -3,12 +3,15 @@
 import asyncio
 import json
 import math
+from collections.abc import Awaitable
 from typing import TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive
 
+from services.gateway.begun import Begun
 from services.gateway.problems import ErrorItem, Problem, pointer
 
 M = TypeVar("M", bound=BaseModel)
@@ -18,29 +21,56 @@ _LONGEST_INTEGER = 310  # digits; more are larger than any float64, and slow to 
 
 
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
+    """Return the body. Raises what `receive_body` does."""
+    announced = request.headers.get("content-length", "0").encode()
+    return await receive_body(request.receive, announced, limit, seconds)
+
+
+async def receive_body(receive: Receive, announced: bytes | None, limit: int, seconds: float) -> bytes:
     """Return the body.
+
+    Args:
+        announced: its length, as the head says.
 
     Raises:
         Problem: it is larger than `limit`, which is known before it is read if its length is announced; or it did not
             arrive in time, so that slow senders cannot take every place.
+        ClientDisconnect
     """
+    if announced is not None and int(announced) > limit:
+        raise _too_large(limit)
+    first = Begun(receive())  # most bodies are there already, and a timer costs as much as a prediction
+    if first.done:
+        body, more = _part(first.result)
+        if not more and len(body) <= limit:
+            return body
     try:
         async with asyncio.timeout(seconds):
-            return await _read(request, limit)
+            return await _read(first, receive, limit)
     except TimeoutError:
         raise Problem("body-timeout", f"the body did not arrive within {seconds:g} s") from None
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    too_large = Problem("payload-too-large", f"the body may have up to {limit:,} bytes")
-    if int(request.headers.get("content-length", "0")) > limit:
-        raise too_large
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > limit:
-            raise too_large
-    return bytes(body)
+async def _read(first: Awaitable[Message], receive: Receive, limit: int) -> bytes:
+    body, more = _part(await first)
+    whole = bytearray(body)
+    while more and len(whole) <= limit:
+        body, more = _part(await receive())
+        whole += body
+    if len(whole) > limit:
+        raise _too_large(limit)
+    return bytes(whole)
+
+
+def _part(message: Message) -> tuple[bytes, bool]:
+    """Return a part of the body, and whether there is more."""
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("payload-too-large", f"the body may have up to {limit:,} bytes")
 
 
 def require_json(request: Request) -> None:

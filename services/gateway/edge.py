@@ -13,7 +13,8 @@ from secrets import token_hex
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.problems import MEDIA_TYPE, Problem, unavailable
+from services.gateway.problems import Problem, unavailable
+from services.gateway.reply import refusal
 from services.gateway.tally import Tally
 from shared.telemetry import get_logger
 
@@ -49,7 +50,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(_given_id(scope) or self._new_id(), send)
+        answer = _Answer(given_id(scope) or self._new_id(), send)
         scope.setdefault("state", {})["request_id"] = answer.request_id
         started, waits = time.perf_counter(), _waits(scope)
         self._tally.in_flight += 1
@@ -84,9 +85,7 @@ class Edge:
         tally = self._tally
         if waits and tally.waiting > self._max_waiting:
             return unavailable("overloaded", f"{self._max_waiting} requests wait for something", retry_after=5)
-        if not waits and tally.in_flight - tally.waiting > self._max_requests:
-            return unavailable("overloaded", f"{self._max_requests} requests are in flight", retry_after=1)
-        return None
+        return None if waits else too_many(tally, self._max_requests)
 
 
 class _Answer:
@@ -106,11 +105,9 @@ class _Answer:
         await self._send(message)
 
     async def problem(self, problem: Problem) -> None:
-        body = problem.body(self.request_id)
-        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} | problem.headers
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": problem.status, "headers": raw})
-        await self.send({"type": "http.response.body", "body": body})
+        reply = refusal(problem, self.request_id)
+        await self.send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await self.send({"type": "http.response.body", "body": reply.body})
 
 
 def _tell(scope: Scope, answer: _Answer) -> None:
@@ -126,7 +123,15 @@ def _named(scope: Scope) -> dict[str, str]:
     return {"method": scope["method"], "path": scope["path"][:MAX_PATH]}
 
 
-def _given_id(scope: Scope) -> str | None:
+def too_many(tally: Tally, limit: int) -> Problem | None:
+    """Whether a request that works, itself counted already, finds no place."""
+    if tally.in_flight - tally.waiting > limit:
+        return unavailable("overloaded", f"{limit} requests are in flight", retry_after=1)
+    return None
+
+
+def given_id(scope: Scope) -> str | None:
+    """Return the id that a request brought, if it is one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE.fullmatch(value):
             given: bytes = value

@@ -14,7 +14,7 @@ import msgspec
 
 from services.gateway import batch
 from services.gateway.buffer import ScoredRows
-from services.gateway.decode import RowDecoder
+from services.gateway.decode import Read, RowDecoder
 from services.gateway.problems import unavailable
 from services.gateway.rows import explained
 from shared.engine import Model
@@ -37,7 +37,7 @@ class PredictionLog(Protocol):
     def add_batch(self, model: Model, request_id: str, scored: ScoredRows) -> None: ...
 
 
-class Answer(msgspec.Struct):
+class Answer(msgspec.Struct, gc=False):
     """The answer to one row."""
 
     prediction: float
@@ -46,6 +46,12 @@ class Answer(msgspec.Struct):
     inference_time: float
     request_id: str
     warnings: Sequence[RowWarning]
+
+
+_encode = msgspec.json.Encoder().encode
+
+SLOW_ROW_SECONDS = 0.002
+"""Of a model: its rows are scored in a thread, which itself costs some 0.1 ms. All others hold the event loop."""
 
 
 class Predictor:
@@ -62,24 +68,37 @@ class Predictor:
         self._max_rows = max_rows
         self._max_batches = max_batches
         self._batches = 0
-        self._decoders: tuple[Model, RowDecoder] | None = None
-        # One thread is enough: the engine uses one, and decoding holds the interpreter's lock.
+        self._decoder: tuple[Model, RowDecoder] | None = None
+        # One thread each is enough: the engine uses one, and decoding holds the interpreter's lock.
         self._thread = ThreadPoolExecutor(1, "batch")
+        self._slow_rows = ThreadPoolExecutor(1, "row")
+
+    @property
+    def slow(self) -> bool:
+        """Whether `handle` would hold up others for too long: then it is for `handle_slowly`."""
+        serving = self._follower.current
+        return serving is not None and serving.model.row_seconds > SLOW_ROW_SECONDS
 
     def handle(self, body: bytes, request_id: str) -> bytes:
-        """Answer one row, on the calling thread: the engine takes some 50 µs, a thread hop as long.
+        """Answer one row.
 
         Raises:
             Problem: there is no answer.
         """
         model = self._model()
-        row, warnings = self._decoder(model).decode(body) or explained(model, body)
-        started = time.perf_counter()
-        prediction = model.predict_row(row)
-        seconds = time.perf_counter() - started
-        answer = Answer(prediction, model.name, model.version, seconds, request_id, warnings)
+        row, warnings = self._read(model, body)
+        prediction, seconds = _timed(model, row)
         self._log.add(model, request_id, row, prediction, seconds)
-        return msgspec.json.encode(answer)
+        return _encode(Answer(prediction, model.name, model.version, seconds, request_id, warnings))
+
+    async def handle_slowly(self, body: bytes, request_id: str) -> bytes:
+        """Answer one row; the event loop goes on while the engine works. Raises Problem."""
+        model = self._model()
+        row, warnings = self._read(model, body)
+        loop = asyncio.get_running_loop()
+        prediction, seconds = await loop.run_in_executor(self._slow_rows, _timed, model, row)
+        self._log.add(model, request_id, row, prediction, seconds)
+        return _encode(Answer(prediction, model.name, model.version, seconds, request_id, warnings))
 
     async def handle_batch(self, body: bytes, request_id: str) -> bytes:
         """Answer many rows; the event loop goes on meanwhile. Call it in `admitted()`. Raises Problem."""
@@ -101,15 +120,23 @@ class Predictor:
             self._batches -= 1
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for thread in (self._thread, self._slow_rows):
+            thread.shutdown(wait=False, cancel_futures=True)
 
-    def _decoder(self, model: Model) -> RowDecoder:
-        if self._decoders is None or self._decoders[0] is not model:
-            self._decoders = (model, RowDecoder(model.signature))
-        return self._decoders[1]
+    def _read(self, model: Model, body: bytes) -> Read:
+        """Raises Problem."""
+        if self._decoder is None or self._decoder[0] is not model:
+            self._decoder = (model, RowDecoder(model.signature))
+        return self._decoder[1].decode(body) or explained(model, body)
 
     def _model(self) -> Model:
         serving = self._follower.current  # read once: it changes under us
         if serving is None:
             raise unavailable("no-model", "no version is in service here yet")
         return serving.model
+
+
+def _timed(model: Model, row: Sequence[float]) -> tuple[float, float]:
+    started = time.perf_counter()
+    prediction = model.predict_row(row)
+    return prediction, time.perf_counter() - started

@@ -29,6 +29,11 @@ class Forest:
     def targets(self) -> int:
         return len(self.ensembles)
 
+    @property
+    def parts(self) -> int:
+        """What a row is scored with: trees."""
+        return sum(len(ensemble.roots) for ensemble in self.ensembles)
+
 
 @dataclass(frozen=True, eq=False)
 class Linear:
@@ -42,6 +47,11 @@ class Linear:
     @property
     def targets(self) -> int:
         return len(self.intercept)
+
+    @property
+    def parts(self) -> int:
+        """What a row is scored with: products."""
+        return self.weights.size
 
 
 @dataclass(frozen=True, eq=False)

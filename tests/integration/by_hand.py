@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import numpy as np
-from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from services.gateway.__main__ import build
 from services.gateway.app import create_app
 from services.gateway.dead_letters import Letters, dead_letters_router
+from services.gateway.front import Front
 from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
 from services.gateway.settings import GatewaySettings
 from shared.artifact import sha256
@@ -47,7 +47,7 @@ def problem(answer: httpx.Response) -> str:
 
 @dataclass(frozen=True)
 class Gateway:
-    app: FastAPI
+    app: Front
     client: httpx.AsyncClient
     jobs: Jobs
 

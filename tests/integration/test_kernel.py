@@ -1,6 +1,7 @@
 """The kernel beside onnxruntime, and beside scikit-learn: the same bits for trees, on every path."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from shared.kernel.nodes import NARROW, WIDE, pack
 from shared.kernel.plain import PlainEngine
 from shared.kernel.plan import Forest, Linear, read_plan
 from shared.onnx_engine import OnnxRuntimeEngine
-from tests.kernels import Matrix, compiled, forests, linear_models, needs_compiler
+from tests.kernels import Matrix, compiled, forests, linear_graph, linear_models, needs_compiler
 from tests.pipelines import PREPARATIONS, TAKES_NULL, a_pipeline, a_table
 
 pytestmark = needs_compiler
@@ -178,6 +179,20 @@ def test_threads_share_an_engine() -> None:
         found = list(threads.map(kernel.run, [x] * 12))
 
     assert all(each.tobytes() == expected.tobytes() for each in found)
+
+
+def no_call(*_: object) -> Any:
+    raise AssertionError("it keeps the interpreter's lock")
+
+
+def test_a_row_that_takes_long_lets_others_go_on_and_has_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    onnx, rows = linear_graph(rng, features=5, targets=1), rng.normal(size=(20, 5)).tolist()
+    quick = the_kernel(onnx)
+    monkeypatch.setattr("shared.kernel.compiled.QUICK_PARTS", 4)
+    slow = the_kernel(onnx)
+    monkeypatch.setattr(slow, "_calls", replace(slow._calls, row=no_call, run_briefly=no_call))
+    assert [slow.run_row(row) for row in rows] == [quick.run_row(row) for row in rows]
 
 
 def test_rows_are_taken_as_they_lie_and_refused_in_another_shape() -> None:

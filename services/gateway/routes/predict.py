@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from services.gateway import schemas
+from services.gateway.answers import PredictReplies
 from services.gateway.bodies import read_body, require_json
 from services.gateway.errors import describe_statuses
 from services.gateway.predict import Predictor
@@ -13,7 +14,7 @@ from services.gateway.routes import BODY_PROBLEMS, JSON
 from services.gateway.settings import GatewaySettings
 
 
-def predict_router(predictor: Predictor, settings: GatewaySettings) -> APIRouter:
+def predict_router(predictor: Predictor, replies: PredictReplies, settings: GatewaySettings) -> APIRouter:
     router = APIRouter(tags=["predict"])
 
     @router.post(
@@ -27,9 +28,8 @@ def predict_router(predictor: Predictor, settings: GatewaySettings) -> APIRouter
         response_class=JSONResponse,
     )
     async def predict(request: Request) -> Response:
-        require_json(request)
-        body = await read_body(request, settings.gateway_max_row_bytes, settings.gateway_body_seconds)
-        return Response(predictor.handle(body, request.state.request_id), media_type=JSON)
+        reply = await replies.reply(request.scope, request.receive, request.state.request_id)
+        return Response(reply.body, reply.status, {name.decode(): value.decode() for name, value in reply.headers})
 
     @router.post(
         "/predict/batch",
