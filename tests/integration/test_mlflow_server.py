@@ -14,6 +14,7 @@ from shared.events import PromotionRequested, RetrainRequested
 from shared.settings import ROOT
 from tests.integration.test_trainer_process import Trainers
 from tests.logs import events, lines
+from tests.mlflow_database import an_empty_database
 from tests.mlflow_server import MlflowServer
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
@@ -105,6 +106,7 @@ async def the_server_has_everything_of(server: MlflowServer, version: str) -> No
 async def test_a_trainer_waits_for_a_server_that_comes_later_and_survives_one_that_goes_while_it_registers(
     trainers: Trainers, server: MlflowServer
 ) -> None:
+    an_empty_database(server.directory)
     with trainers.trainer(mlflow_uri=server.url) as process:
 
         async def waits() -> bool:
@@ -137,6 +139,7 @@ async def test_a_trainer_waits_for_a_server_that_comes_later_and_survives_one_th
 
 
 async def test_a_server_that_refuses_the_name_it_is_called_by_says_how_to_start_it(server: MlflowServer) -> None:
+    an_empty_database(server.directory)
     await server.start()
     check_registry(server.url)
     with pytest.raises(

@@ -18,6 +18,7 @@ from tests.integration.by_hand import a_csv
 from tests.integration.test_gateway_http import ROW
 from tests.integration.test_gateway_process import announced
 from tests.logs import events, lines
+from tests.mlflow_database import an_empty_database
 from tests.pipelines import a_table, a_target
 from tests.processes import ServiceProcess
 from tests.receiver import receiver
@@ -191,6 +192,7 @@ async def test_a_command_is_followed_through_gateway_and_trainer_to_whoever_swap
     table = a_table(300)
     table.assign(price=a_target(table)).to_csv(tmp_path / "model.csv", index=False)
     (tmp_path / "params.yaml").write_text(PARAMS)
+    an_empty_database(tmp_path / "mlflow")
 
     async def command(kind: str, request_id: str, **order: str) -> str:
         answer = await client.post(

@@ -16,6 +16,7 @@ from shared.jobs import JobRecord
 from shared.store import Store
 from tests.artifacts import a_champion
 from tests.integration.test_gateway_process import announced
+from tests.mlflow_database import an_empty_database
 from tests.pipelines import a_table, a_target
 from tests.processes import ServiceProcess
 from tests.s3 import S3Server
@@ -53,6 +54,7 @@ async def test_a_model_is_trained_promoted_and_scores_a_job(
     table = a_table(400, nulls=False)
     table.assign(price=a_target(table)).to_csv(tmp_path / "goods.csv", index=False)
     (tmp_path / "params.yaml").write_text(PARAMS)
+    an_empty_database(tmp_path / "mlflow")
     common = {
         "redis_url": redis_url,
         "store_url": store.url,

@@ -23,6 +23,7 @@ from shared.replica import Replica, ReplicaInfo, live_replicas
 from shared.settings import CommonSettings
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact, break_graph
+from tests.mlflow_database import an_empty_database
 from tests.pipelines import a_table, a_target
 from tests.processes import ServiceProcess
 from tests.redis_server import RedisServer
@@ -107,6 +108,7 @@ class Trainers:
 @pytest.fixture
 async def trainers(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Trainers]:
     trainers = Trainers(tmp_path, redis_server)
+    an_empty_database(tmp_path / "state" / "mlflow")
     yield trainers
     await trainers.redis.aclose()
 

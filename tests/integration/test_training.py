@@ -20,6 +20,7 @@ from shared.engines import KERNEL, ONNXRUNTIME
 from shared.params import Params, load_params
 from shared.store import Store
 from tests.kernels import can_compile, compiled
+from tests.mlflow_database import an_empty_database
 from tests.tables import parcel_project
 
 REPOSITORY = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def boston(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Trained]:
 
 @pytest.fixture
 def parcels(tmp_path: Path) -> Project:
-    (tmp_path / "mlflow").mkdir()
+    an_empty_database(tmp_path / "mlflow")
     return Project(parcel_project(tmp_path), tmp_path, tmp_path)
 
 
@@ -195,6 +196,7 @@ def test_a_version_that_the_store_has_already_is_not_given_again(parcels: Projec
 
 def test_refused_data_registers_nothing(parcels: Project) -> None:
     (parcels.base_dir / "parcels.csv").write_text("weight,cost\n1,2\n")
+    (parcels.directory / "mlflow" / "mlflow.db").unlink()
 
     with pytest.raises(DataUnusable, match="1 rows are too few"):
         parcels.train()
@@ -202,7 +204,7 @@ def test_refused_data_registers_nothing(parcels: Project) -> None:
 
 
 def test_a_column_read_as_categories_by_params_alone(tmp_path: Path) -> None:
-    (tmp_path / "mlflow").mkdir()
+    an_empty_database(tmp_path / "mlflow")
     params = parcel_project(tmp_path, features={"insured": {"kind": "categorical"}, "distance": {"drop": True}})
     trained = Project(params, tmp_path, tmp_path).train()
 
