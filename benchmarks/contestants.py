@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Contestant:
 def bare(run: Run, stack: ExitStack, training: Training) -> list[Contestant]:
     (port,) = free_ports(1)
     server = stack.enter_context(Server([sys.executable, "-m", "benchmarks.bare", str(port)], run.directory))
+    run.versions["uvicorn"] = version("uvicorn")
     constant: float = json.loads(BODY)["prediction"]
     asked = Asked(BARE, f"http://127.0.0.1:{port}/predict", dict, _prediction, [constant] * len(training.asked))
     return [_ready(run, asked, training, [server])]

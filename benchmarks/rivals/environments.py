@@ -66,5 +66,5 @@ def _run(command: Sequence[str]) -> str:
     except subprocess.TimeoutExpired:
         raise NotInstalled(f"not installed within {SECONDS_TO_INSTALL} s") from None
     if done.returncode:
-        raise NotInstalled(next(iter(done.stderr.strip().splitlines()[-1:]), f"exit code {done.returncode}"))
+        raise NotInstalled(" ".join(done.stderr.split())[-300:] or f"exit code {done.returncode}")
     return done.stdout
