@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,13 @@ async def gateway(redis_url: str, store: Store, tmp_path: Path, **settings: Any)
     webhooks = JobWebhooks(jobs.lookup, Messages(redis, Keys()), store, loaded)
     app = create_app(parts, [jobs_router(jobs), webhooks_router(webhooks), dead_letters_router(letters, loaded)])
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with (
+        aclosing(redis),  # also where a test fails: what is left open is another test's error
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+    ):
         await parts.follower.reconcile()
-        yield Gateway(app, client, jobs)
-    parts.predictor.close()
-    await redis.aclose()
+        with closing(parts.predictor):
+            yield Gateway(app, client, jobs)
 
 
 async def ready_store(tmp_path: Path) -> Store:

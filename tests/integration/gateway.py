@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,10 +55,15 @@ async def a_gateway(redis_url: str, store: Store, **fields: Any) -> AsyncIterato
     parts = build(settings, redis, store, Replica("gateway", settings, redis))
     transport = httpx.ASGITransport(create_app(parts))
     work = [asyncio.create_task(run()) for run in (parts.follower.run, parts.watch.run, parts.logger.run)]
-    async with parts.replica, httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        yield Gateway(client, parts)
-        await end(work)
-    await redis.aclose()
+    async with (
+        aclosing(redis),
+        parts.replica,
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+    ):
+        try:
+            yield Gateway(client, parts)
+        finally:
+            await end(work)
 
 
 @asynccontextmanager
@@ -70,10 +75,11 @@ async def a_scorer(redis_url: str, store: Store) -> AsyncIterator[ModelFollower]
     replica.state = "ready"
     follower = ModelFollower(settings, redis, store, replica)
     task = asyncio.create_task(follower.run())
-    async with replica:
-        yield follower
-        await end([task])
-    await redis.aclose()
+    async with aclosing(redis), replica:
+        try:
+            yield follower
+        finally:
+            await end([task])
 
 
 async def desire(redis: Redis, key: str, version: str, epoch: int, digest: str) -> None:

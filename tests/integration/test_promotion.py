@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from shared.lease import Lease
 from shared.replica import Replica
 from shared.settings import CommonSettings
 from shared.store import Store
+from shared.tasks import end
 from tests.artifacts import a_champion, an_artifact, break_graph
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
@@ -68,15 +69,14 @@ class Place:
         """A process that serves, as gateway and scorer do; here it is a task."""
         settings = self.settings.model_copy(update={"replica_id": f"r{number}"})
         redis = self.client()
-        async with Replica(service, settings, redis) as replica:
+        async with aclosing(redis), Replica(service, settings, redis) as replica:
             replica.state = "ready"
             follower = ModelFollower(settings, redis, store or self.store, replica)
             running = asyncio.create_task(follower.run())
             try:
                 yield follower
             finally:
-                running.cancel()
-        await redis.aclose()
+                await end([running])  # before its connection is closed, or it opens another that nobody closes
 
     async def actions(self) -> list[str]:
         return [entry.action for entry in await artifact.read_history(self.store, "model")]
