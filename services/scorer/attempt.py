@@ -1,6 +1,7 @@
 """One attempt at an entry."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.scorer.lease import ChunkLease
@@ -17,6 +18,8 @@ class Attempt:
     """Rows of its job were given up before."""
     letters: int = 0
     """Dead letters of its job so far."""
+    scored: Callable[[], None] = lambda: None
+    """Says that the engine is free for the next entry."""
     started: float = field(default_factory=time.monotonic)
 
     @property

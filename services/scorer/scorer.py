@@ -48,6 +48,7 @@ class Scorer:
     app: Any
     replica: Replica
     chunks: ChunkWork
+    worker: Worker
     redis: Redis
     broker: RedisBroker
     subscriber: Any
@@ -77,20 +78,26 @@ class Scorer:
                 raise
 
     async def _drain(self, reclaiming: asyncio.Task[None]) -> None:
-        """Finish the chunk in work, and hand back what cannot be finished in time."""
+        """Finish what is in work, and hand back what cannot be finished in time."""
         self.replica.state = "draining"
         await self.replica.announce()
         self.reclaimer.stop()
         reading = list(self.subscriber.tasks)
         stopping = asyncio.create_task(self.subscriber.stop())
-        await asyncio.wait({stopping, reclaiming}, timeout=self.drain_seconds)
-        for task in (*reading, reclaiming, stopping):
+        finishing = asyncio.create_task(self._finish(stopping, reclaiming))
+        await asyncio.wait({finishing}, timeout=self.drain_seconds)
+        for task in (*reading, reclaiming, stopping, finishing):
             task.cancel()
-        await asyncio.wait({*reading, reclaiming, stopping}, timeout=CUT_OFF_SECONDS)
+        await asyncio.wait({*reading, reclaiming, stopping, finishing}, timeout=CUT_OFF_SECONDS)
+        await _briefly(self.worker.abandon())
         for consumer in self.consumers:
             await _briefly(self._hand_back(consumer))
         await _briefly(self.chunks.end())
         await _briefly(self.broker.stop())
+
+    async def _finish(self, *ends: asyncio.Task[None]) -> None:
+        await asyncio.wait(ends)
+        await self.worker.written()
 
     async def _hand_back(self, consumer: str) -> None:
         for held in await self.upkeep.held_by(consumer):
@@ -151,6 +158,7 @@ def build(settings: ScorerSettings, address: str) -> Scorer:
         app=create_app(broker, replica, watchdog, registry),
         replica=replica,
         chunks=chunks,
+        worker=worker,
         redis=redis,
         broker=broker,
         subscriber=subscriber,

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from os import EX_SOFTWARE
 from typing import NoReturn
@@ -21,6 +22,7 @@ from shared.jobs import TERMINAL, EndState, JobStatus, overdue
 from shared.records import end_job
 from shared.scripts import FINALISE, Held, JobQueue
 from shared.store import Store
+from shared.tasks import end
 from shared.telemetry import get_logger
 
 CUT_OFF_SECONDS = 2.0  # for Redis, which may be away
@@ -29,7 +31,7 @@ log = get_logger(__name__)
 
 
 class Worker:
-    """Works on one entry at a time, whichever way it came in."""
+    """Scores one entry at a time, whichever way it came in, while the part of the one before is written."""
 
     def __init__(
         self,
@@ -43,7 +45,9 @@ class Worker:
         metrics: Metrics,
     ) -> None:
         self.turn = asyncio.Semaphore(1)
-        """One chunk at a time: two would only take each other's processor."""
+        """One chunk at a time: two would only take each other's processor, and one that waited here could be done by a
+        scorer that has nothing to do.
+        """
         self._queue = queue
         self._store = store
         self._lease = lease
@@ -51,6 +55,7 @@ class Worker:
         self._chunks = chunks
         self._finaliser = finaliser
         self._metrics = metrics
+        self._writing: asyncio.Task[None] | None = None
 
     async def process_in_turn(self, held: Held) -> None:
         """Do what an entry asks for when it is our turn. If that may take long, the entry is for somebody else."""
@@ -68,14 +73,37 @@ class Worker:
             self.turn.release()
 
     async def process(self, held: Held) -> None:
-        """Do what an entry asks for, having the turn.
+        """Do what an entry asks for, having the turn, which may go to the next one on return.
 
-        Whatever goes wrong is dealt with here; only cancellation passes through.
+        By then the entry is done with, or its part is being written: of no more than one. Whatever goes wrong is dealt
+        with here; only cancellation passes through.
         """
+        scored = asyncio.Event()
+        doing = asyncio.create_task(self._do(held, scored.set))
+        doing.add_done_callback(lambda _: scored.set())
+        try:
+            await scored.wait()
+            await self.written()
+        except asyncio.CancelledError:
+            await end([doing])
+            raise
+        self._writing = doing
+
+    async def written(self) -> None:
+        """Return when no part is being written."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+
+    async def abandon(self) -> None:
+        """Give up the part that is being written."""
+        if self._writing is not None:
+            await end([self._writing])
+
+    async def _do(self, held: Held, scored: Callable[[], None]) -> None:
         lease = ChunkLease(self._queue, held, self._lease)
 
         async def work() -> None:
-            self._count(await self._begin(held, lease), held)
+            self._count(await self._begin(held, lease, scored), held)
 
         with self._metrics.holding():
             try:
@@ -87,11 +115,11 @@ class Worker:
                 log.exception("could not do what an entry asks for", **held.context)
                 self._count("error", held)
 
-    async def _begin(self, held: Held, lease: ChunkLease) -> str:
+    async def _begin(self, held: Held, lease: ChunkLease, scored: Callable[[], None]) -> str:
         begun = await until_answered(lambda: self._queue.begin(held))
         if begun.answer != "ok":
             return begun.answer
-        attempt = Attempt(held, held.tries + begun.deliveries, lease, begun.suspect, begun.letters)
+        attempt = Attempt(held, held.tries + begun.deliveries, lease, begun.suspect, begun.letters, scored)
         try:
             if held.chunk == FINALISE:
                 return await self._finaliser.do(attempt)

@@ -50,7 +50,8 @@ async def test_killed_at_this_very_moment_a_scorer_costs_nothing(
         await eventually(lambda: died(keeper))
     assert keeper.codes == [-signal.SIGKILL]
     await jobs.assert_complete(spec, x)
-    assert (taken_over(scorers) > 0) == (point in UNHEARD)
+    if point != "committed":  # by then the next chunk may be in work
+        assert (taken_over(scorers) > 0) == (point in UNHEARD)
     record = await read_record(jobs.store, spec.id)
     assert record is not None
     assert (record.status.state, record.status.done, record.status.failed) == ("completed", ROWS, 0)
