@@ -81,13 +81,18 @@ class Server:
                 taken += times.user + times.system
         return taken
 
-    def resident(self) -> float:
-        """Return MB; what processes share is divided among them."""
+    def divided(self) -> float:
+        """Return the MB of all its processes; what they share, with others too, is divided among them."""
         taken = 0
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 taken += process.memory_full_info().pss
         return taken / 2**20
+
+    def resident(self) -> float:
+        """Return the MB of its first process, all that it shares included."""
+        rss: int = psutil.Process(self._process.pid).memory_info().rss
+        return rss / 2**20
 
     def wait_for(self, url: str, body: bytes | None = None, within: float = _SECONDS_TO_START) -> None:
         """Ask until it answers with 200: to POST where there is a body. Raises NotStarted."""

@@ -38,7 +38,7 @@ class Measured:
 
     rounds: dict[tuple[int, str], list[Round]] = field(default_factory=lambda: defaultdict(list))
     started: dict[str, float] = field(default_factory=dict)
-    resident: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -88,7 +88,7 @@ def _measure(run: Run, contestants: Sequence[Contestant], connections: Sequence[
             measured.rounds[number, name] += rounds
     for one in contestants:
         measured.started[one.name] = one.seconds_to_start
-        measured.resident[one.name] = sum(server.resident() for server in one.servers)
+        measured.memory[one.name] = sum(server.divided() for server in one.servers)
 
 
 def _table(model: str, number: int, measured: Measured) -> Table:
@@ -115,7 +115,7 @@ def _table(model: str, number: int, measured: Measured) -> Table:
 
 def _servers(model: str, measured: Measured) -> Table:
     columns = [Column("server"), Column("first answer", "s", digits=1), Column("memory", "MB")]
-    rows: list[list[Cell]] = [[name, measured.started[name], measured.resident[name]] for name in measured.started]
+    rows: list[list[Cell]] = [[name, measured.started[name], measured.memory[name]] for name in measured.started]
     rows += [[name, "none", reason] for name, reason in measured.refused.items()]
     notes = [
         "memory after the load, what processes share counted by shares; all start on the one core, one after the other"
