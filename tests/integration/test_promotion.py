@@ -261,7 +261,7 @@ async def test_a_flushed_redis_is_told_the_desired_version_again(place: Place, r
 
         await eventually(told)
         assert version_of(one) == "2"
-    keeping.cancel()
+    await end([keeping])
 
 
 async def test_a_replica_boots_from_the_store_while_redis_is_down(place: Place, redis_server: RedisServer) -> None:

@@ -16,6 +16,7 @@ from shared.artifact import ArtifactInvalid
 from shared.lease import Lease
 from shared.replica import Replica, live_replicas
 from shared.store import Store
+from shared.tasks import end
 from tests.artifacts import a_champion, an_artifact
 from tests.integration.test_promotion import NAMES, Place, quiet, serving, version_of
 from tests.redis_server import RedisServer
@@ -167,7 +168,7 @@ async def test_redis_flushed_in_the_middle_aborts_and_leaves_no_candidate(
         assert await place.actions() == ["aborted"]
         await promoter.promote("2", "better", quiet)
         await serving("2", one)
-        keeping.cancel()
+        await end([keeping])
 
 
 async def test_redis_away_at_the_abort_leaves_no_candidate_for_long(place: Place, redis_server: RedisServer) -> None:
@@ -179,7 +180,7 @@ async def test_redis_away_at_the_abort_leaves_no_candidate_for_long(place: Place
         return await place.redis.hget(MODEL, "promotion_id") is None
 
     await eventually(cleared)
-    keeping.cancel()
+    await end([keeping])
     assert await place.actions() == ["aborted"]
 
 
@@ -241,7 +242,7 @@ async def test_a_champion_that_cannot_be_read_is_named(place: Place) -> None:
     keeping = asyncio.create_task(place.promoter().keep_published(0.01))
     await asyncio.sleep(0.1)
     assert not keeping.done()
-    keeping.cancel()
+    await end([keeping])
 
 
 async def test_a_history_with_an_unreadable_line_keeps_it_and_goes_on(place: Place) -> None:
