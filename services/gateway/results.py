@@ -6,14 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from services.gateway.rendering import (
-    ArrowRenderer,
-    CsvRenderer,
-    DocumentRenderer,
-    LinesRenderer,
-    ParquetRenderer,
-    Renderer,
-)
+from services.gateway.columnar import ArrowRenderer, ParquetRenderer
+from services.gateway.rendering import CsvRenderer, DocumentRenderer, LinesRenderer, Renderer
 from services.gateway.tables.formats import ALIASES, Format
 
 

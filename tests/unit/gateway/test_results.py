@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.gateway.rendering import ROW_GROUP_ROWS, SLICE_ROWS
+from services.gateway.columnar import ROW_GROUP_ROWS
+from services.gateway.rendering import SLICE_ROWS
 from services.gateway.results import OUTPUTS, acceptable
 from services.gateway.tables import Format
 from shared.chunks import RowError, decode_part, encode_part, part_schema
