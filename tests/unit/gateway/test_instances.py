@@ -143,6 +143,7 @@ def test_numbers_as_json_spells_them_are_read(text: str, value: float) -> None:
         "NaN",
         "-Infinity",
         "1e31",
+        "2e30",
         "1e-400",
         "1e99999999999",
         "9" * 20,
@@ -169,13 +170,32 @@ def test_texts_are_known_by_their_bytes(text: str) -> None:
     assert read(STRICT, a_batch(f'{{"é": {text}}}')) == [[{'"x"': 0, '"ü"': 1, '""': 2}[text]]]
 
 
+def test_what_is_not_utf8_is_left_to_the_explaining_path() -> None:
+    assert read(ALL, b'{"instances": [{"a": 1, "colour": "\xff"}]}') is None
+
+
 @pytest.mark.parametrize("text", ['"new"', '"\\u0078"', '"x\ty"', "null", "1", '"x', "'x'"])
 def test_texts_that_may_be_something_else_are_left_to_the_explaining_path(text: str) -> None:
     assert read(STRICT, a_batch(f'{{"é": {text}}}')) is None
 
 
 @pytest.mark.parametrize(
-    "row", ["{}", '{"b": 1}', '{"a": 1, "z": 1}', '{"a": 1, "a": 1}', '{"a": 1,}', '{"a" 1}', "[]", "1", "null", ""]
+    "row",
+    [
+        *(
+            "{}",
+            '{"b": 1}',
+            '{"a": 1, "z": 1}',
+            '{"a": 1, "b": 1, "b": null}',
+            '{"a": 1,}',
+            '{"a" 1}',
+            "[]",
+            "1",
+            "null",
+            "",
+        ),
+        *('{"a": 1, "colour": "\u00f6"}', '{"a": 1, "colour": "x\ty"}', '{"a": 1, "colour": "x\\ty"}'),
+    ],
 )
 def test_a_row_that_is_not_plain_leaves_the_body_to_the_explaining_path(row: str) -> None:
     assert read(ALL, a_batch('{"a": 1}', row, '{"a": 1}')) is None
