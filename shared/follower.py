@@ -199,6 +199,7 @@ class ModelFollower:
             return
         self.current = Serving(model, champion.epoch)
         self._replica.version, self._replica.epoch, self._replica.error = champion.version, champion.epoch, None
+        self._replica.engine = model.engine.name
         log.info("serving", model=model.name, version=champion.version, epoch=champion.epoch)
         await self._replica.announce()
 

@@ -50,6 +50,8 @@ class ReplicaInfo(BaseModel):
     """Base URL of its health and metrics."""
     version: str | None = None
     epoch: int | None = None
+    engine: str | None = None
+    """What computes the version's predictions there."""
     state: str = "starting"
     """starting, ready, draining; training in the trainer."""
     detail: str = ""
@@ -72,6 +74,7 @@ class Replica:
         self.address = ""
         self.version: str | None = None
         self.epoch: int | None = None
+        self.engine: str | None = None
         self.state = "starting"
         self.detail = ""
         self.error: str | None = None
@@ -99,6 +102,7 @@ class Replica:
             address=self.address,
             version=self.version,
             epoch=self.epoch,
+            engine=self.engine,
             state=self.state,
             detail=self.detail,
             error=self.error,

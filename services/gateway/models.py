@@ -25,6 +25,10 @@ class ModelInfo(Manifest):
     """Grows by one with every promotion and rollback."""
     digest: str
     """sha256 of the manifest, which names the digests of all files."""
+    serving_engine: str
+    """What computes here; `engine` is what the manifest asks for."""
+    engine_instead: str | None
+    """Why it is another one; it gives the same bits."""
     signature: Signature
 
 
@@ -67,6 +71,8 @@ class ReplicaState(BaseModel):
     id: str
     version: str | None
     epoch: int | None
+    engine: str | None
+    """What computes there."""
     state: str
     error: str | None
     seen_at: AwareDatetime
@@ -100,7 +106,14 @@ class Catalogue:
         if serving is None:
             raise unavailable("no-model", "no version is in service here yet")
         model = serving.model
-        return ModelInfo(**dict(model.manifest), epoch=serving.epoch, digest=model.digest, signature=model.signature)
+        return ModelInfo(
+            **dict(model.manifest),
+            epoch=serving.epoch,
+            digest=model.digest,
+            serving_engine=model.engine.name,
+            engine_instead=model.instead,
+            signature=model.signature,
+        )
 
     async def models(self, limit: int) -> ModelList:
         """Return the newest `limit` versions and entries of the history."""

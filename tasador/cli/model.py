@@ -98,7 +98,10 @@ def _show_other(client: Client, version: str, output: Format) -> None:
 
 
 def _show_info(info: ModelInfo) -> None:
-    print_fields({"model": info.name, "version": info.version, "epoch": info.epoch, "engine": info.engine})
+    engine = info.serving_engine or info.engine
+    if info.engine_instead:
+        engine = f"{engine}, not {info.engine}: {info.engine_instead}"
+    print_fields({"model": info.name, "version": info.version, "epoch": info.epoch, "engine": engine})
     out().print()
     columns = ["name", "kind", "nullable", "in training", "example"]
     print_rows([_feature(each) for each in info.signature["features"]], columns, "No features.")

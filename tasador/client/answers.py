@@ -200,6 +200,11 @@ class ModelInfo(Answer):
     epoch: int | None = None
     digest: str | None = None
     engine: str | None = None
+    """What the manifest asks for."""
+    serving_engine: str | None = None
+    """What computes in the gateway that answered."""
+    engine_instead: str | None = None
+    """Why it is another one; it gives the same bits."""
     candidate: str = ""
     metrics: dict[str, Any] = {}
     """By candidate."""
@@ -252,6 +257,7 @@ class ReplicaState(Answer):
     id: str
     version: str | None = None
     epoch: int | None = None
+    engine: str | None = None
     state: str
     error: str | None = None
     seen_at: AwareDatetime

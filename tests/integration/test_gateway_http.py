@@ -254,6 +254,8 @@ async def test_the_manifest_of_the_version_in_service_is_told(redis_url: str, st
     assert found == manifest.model_dump(mode="json") | {
         "epoch": champion.epoch,
         "digest": digest,
+        "serving_engine": "onnxruntime",
+        "engine_instead": None,
         "signature": found["signature"],
     }
     assert found["signature"]["features"]
@@ -278,10 +280,8 @@ async def test_replicas_are_shown_with_what_they_serve(redis_url: str, redis: Re
         behind = (await gateway.client.get("/replicas")).json()
     assert found["desired"] == {"version": "1", "epoch": 1}
     assert found["candidate"] is None
-    assert [(r["service"], r["version"], r["epoch"]) for r in found["replicas"]] == [  # type: ignore[attr-defined]
-        ("gateway", "1", 1),
-        ("scorer", "1", 1),
-    ]
+    seen = [(r["service"], r["version"], r["epoch"], r["engine"]) for r in found["replicas"]]  # type: ignore[attr-defined]
+    assert seen == [("gateway", "1", 1, "onnxruntime"), ("scorer", "1", 1, "onnxruntime")]
     assert (behind["desired"]["version"], behind["converged"]) == ("9", False)
 
 
