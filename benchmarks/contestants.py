@@ -21,10 +21,10 @@ from benchmarks.rivals.catalogue import Place, Rival, Row
 from benchmarks.rivals.environments import environment, installed_version
 from benchmarks.section import Run
 from benchmarks.servers import NotStarted, Server
+from benchmarks.single_tables import BARE, STRIPPED, TASADOR
 from benchmarks.training import Training
 from tests.e2e.stack import free_ports
 
-BARE, TASADOR, STRIPPED = "bare uvicorn, a constant", "Tasador", "Tasador, stripped"
 _SECONDS_TO_FIT = 240
 _CHECKED = 20  # rows
 

@@ -1,24 +1,10 @@
 """Rounds of load over several servers, in turns, each beside the first of them in the same round."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from benchmarks.contestants import Contestant
-from benchmarks.wrk import Load, load
-
-
-@dataclass(frozen=True)
-class Round:
-    load: Load
-    busy: float
-    """The processor's seconds of the server."""
-    of_first: float
-    """Requests a second, of those of the first."""
-
-    @property
-    def busy_each(self) -> float:
-        """Return µs a request."""
-        return self.busy / max(self.load.requests, 1) * 1e6
+from benchmarks.single_tables import Round
+from benchmarks.wrk import load
 
 
 def take_rounds(
