@@ -130,6 +130,13 @@ def test_numbers_out_of_range_are_taken_and_warned_of(body: bytes, row: list[flo
     assert [warning.field for warning in read.warnings] == warned
 
 
+@pytest.mark.parametrize("number", ["1.1e30", "-1.1e30", "1e999", "NaN", "1" * 400, "true", '"1"'])
+def test_a_number_that_the_engine_does_not_take_is_not_taken(number: str) -> None:
+    signature = a_signature(Feature(name="a", kind="numeric", nullable=False))
+    assert RowDecoder(signature).decode(b'{"a": 1e30}') is not None
+    assert RowDecoder(signature).decode(f'{{"a": {number}}}'.encode()) is None
+
+
 @pytest.mark.parametrize("count", [1, 13, 500])
 def test_any_number_of_features_is_read_in_any_order(count: int) -> None:
     signature = a_signature(*(Feature(name=f"x{i}", kind="numeric", nullable=False) for i in range(count)))
