@@ -7,8 +7,15 @@ import sys
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from shared.process import die_with_parent
 from shared.settings import ROOT
+
+
+def resident_megabytes(pid: int) -> float:
+    """Return what a process takes of the machine's memory, shared libraries included."""
+    return psutil.Process(pid).memory_info().rss / 1e6
 
 
 class ServiceProcess:

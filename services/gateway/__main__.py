@@ -27,7 +27,7 @@ from services.gateway.watch import Watch
 from shared.broker import connect
 from shared.follower import ModelFollower
 from shared.keys import Keys
-from shared.process import AddressInUse, address_of, listen, stop_event, without_pandas
+from shared.process import AddressInUse, address_of, listen, stop_event, without_unused
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
@@ -137,7 +137,7 @@ def _server_config(app: object, settings: GatewaySettings) -> uvicorn.Config:
 
 
 def main() -> int:
-    without_pandas()
+    without_unused()
     try:
         settings = GatewaySettings.load()
         configure_logging("gateway", settings)

@@ -22,7 +22,7 @@ from services.monitor.webhooks import Webhooks
 from shared.broker import connect
 from shared.events import ChunkScored, JobFinished, PredictionsLogged
 from shared.keys import LOG_GROUP, STATS_GROUP, Keys
-from shared.process import AddressInUse, address_of, listen, without_pandas
+from shared.process import AddressInUse, address_of, listen, without_unused
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
@@ -111,7 +111,7 @@ def _webhooks(settings: MonitorSettings, messages: Messages, store: Store, metri
 
 
 def main() -> int:
-    without_pandas()
+    without_unused()
     try:
         settings = MonitorSettings.load()
         configure_logging("monitor", settings)

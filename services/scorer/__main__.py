@@ -9,7 +9,7 @@ import uvicorn
 
 from services.scorer.scorer import build
 from services.scorer.settings import ScorerSettings
-from shared.process import AddressInUse, address_of, listen, stop_event, without_pandas
+from shared.process import AddressInUse, address_of, listen, stop_event, without_unused
 from shared.settings import SettingsInvalid
 from shared.telemetry import configure_logging, get_logger
 
@@ -39,7 +39,7 @@ async def serve(settings: ScorerSettings) -> bool:
 
 
 def main() -> int:
-    without_pandas()
+    without_unused()
     try:
         settings = ScorerSettings.load()
         configure_logging("scorer", settings)

@@ -63,9 +63,17 @@ print(decode_part(scored.data).column("prediction").to_pylist()[::2], log.to_par
 """
 
 
-def test_arrow_does_not_load_pandas_where_it_is_installed() -> None:
-    setup = "from shared.process import without_pandas; without_pandas()\n"
-    assert _run(setup + JOB + "\nprint('pandas' in sys.modules)").split("\n")[1] == "False"
+ROUTE = """
+from fastapi import FastAPI
+def answer() -> int: ...
+FastAPI().get("/")(answer)
+"""
+
+
+def test_nothing_loads_what_is_installed_and_not_used() -> None:
+    setup = "from shared.process import without_unused; without_unused()\n"
+    told = "\nprint(*({'pandas', 'pydantic.v1'} & set(sys.modules)))"
+    assert _run(setup + JOB + ROUTE + told).split("\n")[1] == ""
 
 
 def test_a_job_is_read_and_scored_where_no_training_library_is_installed() -> None:

@@ -20,7 +20,7 @@ from shared.store import Store
 from tests.artifacts import a_champion
 from tests.integration.gateway import MODEL
 from tests.integration.test_gateway_http import ROW
-from tests.processes import ServiceProcess
+from tests.processes import ServiceProcess, resident_megabytes
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
@@ -50,6 +50,7 @@ async def test_it_announces_itself_predicts_and_ends_in_order(
     await a_champion(store)
     with a_process(tmp_path, redis_url, store, gateway_telemetry_seconds=60) as process:  # sent at the end only
         replica = await announced(redis)
+        assert resident_megabytes(process.pid) < 160
         async with httpx.AsyncClient(base_url=replica.address) as client:
             for _ in range(20):
                 answer = await client.post("/predict", json=ROW)

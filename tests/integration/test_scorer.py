@@ -13,6 +13,7 @@ from shared.jobs import JobSpec, JobStatus, Part
 from shared.keys import SCORERS_GROUP
 from shared.records import END, end_job, read_record, submit_job
 from shared.scripts import JobQueue
+from tests.processes import resident_megabytes
 from tests.redis_server import RedisServer
 from tests.scorers import Fleet, Jobs, ScorerProcess, ready_scorers
 from tests.waiting import eventually
@@ -402,6 +403,7 @@ async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
         for line in ("tasador_scorer_in_flight 0.0", "tasador_scorer_ready 1.0", "tasador_scorer_redis_up 1.0"):
             assert f"\n{line}\n" in answers[2].text
         assert (await client.get("/health")).json()["status"] == "healthy"
+        assert resident_megabytes(scorer.pid) < 190
         redis_server.kill()
 
         async def not_ready() -> bool:

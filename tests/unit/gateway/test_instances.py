@@ -237,6 +237,12 @@ def test_any_number_of_features_is_read_in_any_order(count: int) -> None:
     assert read(signature, a_batch(*map(json.dumps, (row, back, row)))) == [list(row.values())] * 3
 
 
+def test_rows_that_are_read_are_scored_at_their_places() -> None:
+    scored = batch.score(a_model(), a_batch('{"a": 1, "b": 2}', '{"a": 2, "b": 2}'), "id", LIMIT)
+    assert json.loads(scored.answer)["predictions"] == [1003.0, 1004.0]
+    assert scored.rows.indexes.tolist() == [0, 1]
+
+
 def test_a_reader_is_made_once_for_each_model() -> None:
     model, other = a_model(), a_model("2")
     assert instance_reader(model) is instance_reader(model)
