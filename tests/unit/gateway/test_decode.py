@@ -13,7 +13,7 @@ from services.gateway import decode
 from services.gateway.decode import Read, RowDecoder
 from services.gateway.problems import Problem
 from services.gateway.rows import explained
-from shared.signature import Feature, Signature
+from shared.signature import MAX_MAGNITUDE, Feature, Signature
 from tests.unit.gateway.fakes import COLOUR, A, B, a_model, a_signature
 
 NAMES = st.one_of(
@@ -56,9 +56,8 @@ def good_value(feature: Feature) -> st.SearchStrategy[Any]:
     if feature.kind == "categorical":
         values: st.SearchStrategy[Any] = st.sampled_from([*feature.categories, *feature.categories, "new"])
     else:
-        values = st.one_of(
-            st.floats(feature.minimum or 0, max(feature.minimum or 0, feature.maximum or 9)), st.integers(0, 3)
-        )
+        low = max(feature.minimum or 0, -MAX_MAGNITUDE)
+        values = st.one_of(st.floats(low, max(low, feature.maximum or 9)), st.integers(0, 3))
     return st.one_of(st.none(), values) if feature.nullable else values
 
 
