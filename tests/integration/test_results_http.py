@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import uvicorn
 
+from services.gateway.connection import GatewayProtocol
 from shared.artifact import sha256
 from shared.chunks import decode_part
 from shared.records import read_record
@@ -231,8 +232,9 @@ async def test_a_column_that_is_not_there_cannot_pass_through(gate: Gateway) -> 
 
 @asynccontextmanager
 async def served(gate: Gateway) -> AsyncIterator[httpx.AsyncClient]:
-    """The gateway behind a socket."""
-    server = uvicorn.Server(uvicorn.Config(gate.app, port=0, lifespan="off", log_config=None))
+    """The gateway behind a socket, with its own protocol."""
+    ours: Any = {"http": GatewayProtocol, "interface": "asgi3"}
+    server = uvicorn.Server(uvicorn.Config(gate.app, port=0, lifespan="off", log_config=None, **ours))
     task = asyncio.create_task(server.serve())
 
     async def started() -> bool:
