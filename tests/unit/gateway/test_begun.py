@@ -64,6 +64,21 @@ async def test_a_timeout_reaches_what_is_waited_for(waits_for: str) -> None:
     assert later.ended == "cancelled"
 
 
+async def test_it_is_cancelled_also_where_it_waits_for_nothing_but_its_turn() -> None:
+    async def turns() -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    async def rest() -> None:
+        await Begun(turns())
+
+    task = asyncio.create_task(rest())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_cancelling_may_be_outlived() -> None:
     later = Later()
 
