@@ -66,7 +66,8 @@ class Gateway:
 
         async def receive() -> Message:
             message = next(left)
-            await (asyncio.sleep(0) if message else asyncio.Event().wait())
+            if message is None:
+                await asyncio.Event().wait()
             assert message is not None
             return message
 
