@@ -105,6 +105,8 @@ def test_no_text_makes_it_touch_what_is_not_its_own(library: Path, tmp_path: Pat
             body = body[:at] + chance.choice(marks) + body[at + chance.randint(0, 2) :]
         cut = chance.choice((len(body), len(body), chance.randrange(len(body))))
         (tmp_path / f"{number}.json").write_bytes(body[:cut].encode())
+    more = '{"absent": 0, "size": 1, "kind": "a", "zone": "x", "size": 2}'  # members than there are places
+    (tmp_path / "more.json").write_text(f'{{"instances": [{more}]}}')
 
     done = run(library, tmp_path)
 
