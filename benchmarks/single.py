@@ -69,7 +69,7 @@ def _started(run: Run, stack: ExitStack, name: str, start: Start, measured: Meas
 
 
 def _measure(run: Run, contestants: Sequence[Contestant], connections: Sequence[int], measured: Measured) -> None:
-    seconds, longest = run.few(SECONDS, 1), run.few(LONGEST, 1)
+    seconds, longest = run.few(SECONDS, 1), run.few(LONGEST, 4)
     for number in connections:
         found = take_rounds(contestants, number, run.rounds(ROUNDS), seconds, longest)
         for name, rounds in found.items():

@@ -22,7 +22,7 @@ class Round:
     @property
     def busy_each(self) -> float:
         """Return µs a request."""
-        return self.busy / max(self.load.requests, 1) * 1e6
+        return self.busy / self.load.requests * 1e6
 
 
 @dataclass
@@ -46,12 +46,13 @@ def of_load(model: str, number: int, measured: Measured) -> Table:
 
 
 def _figures(rounds: Sequence[Round]) -> list[Cell]:
+    answered = [one for one in rounds if one.load.requests]  # the others have no latency
     values = [
         [one.load.rate for one in rounds],
         [one.of_first for one in rounds],
-        [one.load.p50 / 1e3 for one in rounds],
-        [one.load.p99 / 1e3 for one in rounds],
-        [one.busy_each for one in rounds],
+        [one.load.p50 / 1e3 for one in answered],
+        [one.load.p99 / 1e3 for one in answered],
+        [one.busy_each for one in answered],
     ]
     return [*map(figure, values), sum(one.load.failed for one in rounds)]
 
@@ -60,7 +61,7 @@ def _ahead(found: Mapping[str, Sequence[Round]]) -> list[str]:
     """Say how far ahead of the best other server Tasador is: by shares of the constant answer in the same round."""
     shares = {name: statistics.median(one.of_first for one in rounds) for name, rounds in found.items()}
     others = {name: share for name, share in shares.items() if name not in (BARE, TASADOR, STRIPPED)}
-    if TASADOR not in shares or not others:
+    if TASADOR not in shares or not any(others.values()):
         return []
     best = max(others, key=others.__getitem__)
     return [f"Tasador answers {shares[TASADOR] / others[best]:.1f} times as many as {best}"]

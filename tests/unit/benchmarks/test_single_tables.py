@@ -22,6 +22,12 @@ def test_a_table_shows_medians_and_shares_of_the_constant_answer(measured: Measu
     assert [figure.median for figure in row[3:6] if isinstance(figure, Figure)] == pytest.approx([0.25, 0.9, 100.0])
 
 
+def test_a_server_that_answered_nothing_in_time_has_no_latency(measured: Measured) -> None:
+    measured.rounds[16, "Stuck"] = _rounds(0.0)
+    (row,) = [row for row in of_load("ridge", 16, measured).rows if row[0] == "Stuck"]
+    assert row[1:] == [Figure(0.0, 0.0, 0.0), Figure(0.0, 0.0, 0.0), None, None, None, 0]
+
+
 def test_a_table_has_its_own_connections_alone(measured: Measured) -> None:
     assert of_load("ridge", 64, measured).rows == []
 
