@@ -6,6 +6,8 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -16,6 +18,7 @@ from services.gateway.app import Parts, create_app
 from services.gateway.buffer import Buffer
 from services.gateway.connection import GatewayProtocol
 from services.gateway.dead_letters import Letters, dead_letters_router
+from services.gateway.immediate import ImmediateProtocol
 from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
 from services.gateway.models import Catalogue
 from services.gateway.predict import Predictor
@@ -23,6 +26,7 @@ from services.gateway.publish import publisher
 from services.gateway.settings import GatewaySettings
 from services.gateway.tally import Tally
 from services.gateway.telemetry import PredictionLogger
+from services.gateway.trial import trial
 from services.gateway.watch import Watch
 from shared.broker import connect
 from shared.follower import ModelFollower
@@ -70,7 +74,8 @@ async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
     redis, store = connect(settings), Store.open(settings.store_url)
     replica = Replica("gateway", settings, redis)
     replica.address = settings.gateway_address or address_of(bound)
-    parts = build(settings, redis, store, replica)
+    refused = await _fast_path_refused(settings)
+    parts = replace(build(settings, redis, store, replica), fast_path_refused=refused)
     jobs = Jobs(settings, store, redis, parts.follower, lambda: parts.watch.stopping)
     letters = Letters(settings, store, redis, versions=jobs.versions, acceptance=jobs.acceptance)
     webhooks = JobWebhooks(jobs.lookup, Messages(redis, Keys(settings.tenant)), store, settings)
@@ -78,7 +83,9 @@ async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
     app = create_app(parts, routers)
     gc.collect()
     gc.freeze()  # looking through what stays for ever takes 80 ms, in which no prediction is answered
-    server = uvicorn.Server(_server_config(app, settings))
+    fast = settings.gateway_fast_path and not refused
+    protocol = partial(ImmediateProtocol, app.at_once) if fast else GatewayProtocol
+    server = uvicorn.Server(_server_config(app, protocol, settings))
     async with _announced(replica, redis), asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(work)
@@ -120,10 +127,17 @@ async def _show(parts: Parts) -> None:
         await asyncio.sleep(parts.settings.announce_seconds / 2)
 
 
-def _server_config(app: object, settings: GatewaySettings) -> uvicorn.Config:
+async def _fast_path_refused(settings: GatewaySettings) -> str:
+    refused = await trial() if settings.gateway_fast_path else ""
+    if refused:
+        log.warning("the fast path does not work with this uvicorn", reason=refused, uvicorn=uvicorn.__version__)
+    return refused
+
+
+def _server_config(app: object, protocol: object, settings: GatewaySettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http=GatewayProtocol,
+        http=protocol,  # type: ignore[arg-type] # whatever makes one
         interface="asgi3",  # it does not look like one: `front` hands on what others return
         ws="none",
         lifespan="off",

@@ -20,7 +20,7 @@ class PredictReplies:
 
     def __init__(self, predictor: Predictor, *, max_bytes: int, body_seconds: float) -> None:
         self._predictor = predictor
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._body_seconds = body_seconds
 
     @property
@@ -41,7 +41,7 @@ class PredictReplies:
             headers = dict(reversed(scope["headers"]))  # of two with one name the first counts
             if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
                 require_json(Request(scope))
-            body = await receive_body(receive, headers.get(b"content-length"), self._max_bytes, self._body_seconds)
+            body = await receive_body(receive, headers.get(b"content-length"), self.max_bytes, self._body_seconds)
             if self.at_once:
                 return self.answer(body, request_id)
             return _found(await self._predictor.handle_slowly(body, request_id))

@@ -46,6 +46,7 @@ class Parts:
     watch: Watch
     catalogue: Catalogue
     admin: Admin
+    fast_path_refused: str = ""
 
     def health(self) -> health.Health:
         buffer = self.logger.buffer
@@ -60,6 +61,7 @@ class Parts:
             total_predictions=self.logger.counted().total,
             now=utc_now(),
             max_age=timedelta(days=self.settings.gateway_model_max_age_days),
+            fast_path_refused=self.fast_path_refused,
         )
         return health.report(facts)
 

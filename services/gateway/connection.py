@@ -32,6 +32,10 @@ log = get_logger(__name__)
 _new_id = request_ids()
 
 
+class NotHttpError(ValueError):
+    """The parser takes it, and the standard does not."""
+
+
 class GatewayProtocol(JoiningProtocol):
     """One connection."""
 
@@ -60,8 +64,7 @@ class GatewayProtocol(JoiningProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
-            reason = str(error.__context__ or error)[:200]
-            self._refuse(Problem("malformed-request", f"this is not HTTP/1.1: {reason}"))
+            self._refuse(_problem(error))
         else:
             if self._unheard > HEAD_BYTES:
                 self._refuse(Problem("head-too-large", f"the head may have up to {HEAD_BYTES:,} bytes"))
@@ -88,7 +91,7 @@ class GatewayProtocol(JoiningProtocol):
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False
         elif [name for name, _ in self.headers].count(b"host") != 1:
-            raise ValueError("a request has one Host")
+            raise NotHttpError("a request has one Host")
         super().on_headers_complete()
         self._open = True
         self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
@@ -157,7 +160,7 @@ class GatewayProtocol(JoiningProtocol):
     def _without_upgrade(self) -> bytes:
         method, version = self.parser.get_method(), self.parser.get_http_version()
         if method == b"CONNECT":
-            raise ValueError("CONNECT is for proxies")
+            raise NotHttpError("CONNECT is for proxies")
         head = [b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode())]
         head += [b"%b: %b\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
         return b"".join(head) + b"\r\n"
@@ -198,6 +201,14 @@ class _Lingering(Joining):
         self._lingers = True
         self._transport.write_eof()
         self._loop.call_later(LINGER_SECONDS, self._transport.close)
+
+
+def _problem(error: httptools.HttpParserError) -> Problem:
+    cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+    if isinstance(cause, (NotHttpError, httptools.HttpParserError)):
+        return Problem("malformed-request", f"this is not HTTP/1.1: {str(cause)[:200]}")
+    log.error("request failed", exc_info=cause)
+    return Problem("internal-error", "the request could not be read")
 
 
 def _answer(problem: Problem, headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -5,13 +5,13 @@ the same replies.
 """
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.answers import PredictReplies
 from services.gateway.edge import given_id, request_ids, too_many
-from services.gateway.reply import refusal
+from services.gateway.reply import Reply, refusal
 from services.gateway.tally import Tally
 
 PATH = "/predict"
@@ -31,6 +31,22 @@ class Front:
         if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
             return self._predict(scope, receive, send)
         return self._app(scope, receive, send)
+
+    def at_once(self, head: Sequence[tuple[bytes, bytes]], body: bytes) -> tuple[Reply, str] | None:
+        """Return the answer to a body that came whole and is said to be JSON, and its request id.
+
+        None if it is not to be had at once: the body is too large, the model too slow, or there is no place. The
+        request has to come the usual way then.
+        """
+        tally, replies = self._tally, self._replies
+        full = tally.in_flight - tally.waiting >= self._max_requests
+        if full or len(body) > replies.max_bytes or not replies.at_once:
+            return None
+        started = time.perf_counter()
+        request_id = given_id({"headers": head}) or self._new_id()
+        reply = replies.answer(body, request_id)
+        tally.request(PATH, "POST", reply.status, time.perf_counter() - started)
+        return reply, request_id
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, tally, status = time.perf_counter(), self._tally, 500

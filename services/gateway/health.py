@@ -44,10 +44,12 @@ class Facts:
     now: datetime
     max_age: timedelta
     """A model that was trained longer ago is worth a look."""
+    fast_path_refused: str = ""
+    """Why predictions are not answered inside the parser, where that was asked for."""
 
 
 def report(facts: Facts) -> Health:
-    found = [*_model(facts), *_redis(facts.seen, facts.refusal), *_telemetry(facts)]
+    found = [*_model(facts), *_redis(facts.seen, facts.refusal), *_telemetry(facts), *_fast_path(facts)]
     levels = {level for level, _ in found}
     return Health(
         status="degraded" if "degraded" in levels else "warning" if levels else "healthy",
@@ -96,6 +98,13 @@ def _telemetry(facts: Facts) -> Sequence[Found]:
         return []
     detail = f"{facts.telemetry_dropped} predictions were answered and not logged lately, for want of room"
     return [_warning("telemetry_dropped", detail)]
+
+
+def _fast_path(facts: Facts) -> Sequence[Found]:
+    if not facts.fast_path_refused:
+        return []
+    detail = f"predictions are answered as always, not inside the parser: {facts.fast_path_refused}"
+    return [_warning("fast_path_off", detail)]
 
 
 def _degraded(code: str, detail: str) -> Found:

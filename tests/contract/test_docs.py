@@ -23,8 +23,7 @@ SECTIONS = {
     "trainer": "Trainer",
     "monitor": "Monitor",
 }
-DERIVED = {f"{PREFIX}REPLICA_ID": "host, pid and a random part", f"{PREFIX}MLFLOW_UI": "true"}
-DERIVED[f"{PREFIX}TRAINER_TRAIN_IF_MISSING"] = "true"
+DERIVED = {f"{PREFIX}REPLICA_ID": "host, pid and a random part"}
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -36,6 +35,8 @@ def _default(variable: str, value: Any) -> str:
         value = value.get_secret_value()
     if isinstance(value, Path):
         value = value.relative_to(ROOT)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int | float) and not variable.endswith("_PORT"):
         return f"{value:,}".removesuffix(".0")
     return "" if value in (None, ()) else str(value)

@@ -4,7 +4,6 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -71,13 +70,19 @@ class Connection:
         bodiless = to == "HEAD" or code < 200 or code in (204, 304)
         return Answer(code, headers, b"" if bodiless else self._body(headers))
 
+    def rest(self) -> bytes:
+        """Return what comes until the other side closes."""
+        try:
+            while piece := self.socket.recv(1 << 16):
+                self._came += piece
+        except ConnectionResetError:
+            pass
+        return bytes(self._came)
+
     def is_closed(self) -> bool:
         """Wait until the other side has closed; whatever it sends before that fails the test."""
-        try:
-            more = bytes(self._came) or self.socket.recv(1)
-        except ConnectionResetError:
-            return True
-        assert not more, f"it goes on with {more!r}"
+        rest = self.rest()
+        assert not rest, f"it goes on with {rest!r}"
         return True
 
     def _body(self, headers: dict[str, str]) -> bytes:
@@ -111,13 +116,3 @@ class Connection:
         piece = self.socket.recv(1 << 16)
         assert piece, f"it was broken off after {bytes(self._came)!r}"
         self._came += piece
-
-
-@contextmanager
-def connections(address: Address, count: int) -> Iterator[list[Connection]]:
-    opened = [Connection(address) for _ in range(count)]
-    try:
-        yield opened
-    finally:
-        for connection in opened:
-            connection.socket.close()

@@ -50,6 +50,7 @@ def test_nothing_to_say_is_healthy() -> None:
         (replace(WELL, seen=replace(WELL.seen, server_problems=["maxmemory is 0"])), "warning", "redis_configuration"),
         (replace(WELL, serving=OLD), "warning", "model_old"),
         (replace(WELL, telemetry_dropped=3), "warning", "telemetry_dropped"),
+        (replace(WELL, fast_path_refused="no such attribute"), "warning", "fast_path_off"),
     ],
 )
 def test_each_fault_is_named(facts: Facts, status: str, code: str) -> None:
