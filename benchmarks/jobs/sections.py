@@ -28,7 +28,9 @@ def memory(run: Run) -> Iterator[Table]:
             taken = run_job(stack, file, directory / f"results.{suffix}").total
             file.unlink()
             peaks = {name.replace("-", " "): _peak(pid) for name, pid in stack.pids().items()}
-            found.append([f"{rows:,} rows, {suffix}", taken, rows / taken, *(peaks[name] for name in figures)])
+            found.append(
+                [f"{rows:,} row{'s' * (rows > 1)}, {suffix}", taken, rows / taken, *(peaks[name] for name in figures)]
+            )
     yield Table("memory", "the most that each process ever had resident; ridge", columns, found)
 
 
