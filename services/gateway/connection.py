@@ -28,6 +28,8 @@ LINGER_SECONDS = 2.0
 HALF_CLOSED_SECONDS = 5.0
 """To answer a caller that will send nothing more. It may as well be gone, and nobody should be waited for."""
 
+_NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)
+
 log = get_logger(__name__)
 _new_id = request_ids()
 
@@ -88,14 +90,14 @@ class GatewayProtocol(JoiningProtocol):
         if self.parser.should_upgrade():
             self._plain = self._without_upgrade()
             return
-        if self.parser.get_http_version() == "1.0":
+        if self.expect_100_continue and self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False
-        elif [name for name, _ in self.headers].count(b"host") != 1:
+        if [name for name, _ in self.headers].count(b"host") != 1 and self.parser.get_http_version() != "1.0":
             raise NotHttpError("a request has one Host")
         super().on_headers_complete()
         self._open = True
         self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
-        self.headers = deque(maxlen=0)  # type: ignore[assignment]  # trailers are no headers, and not kept
+        self.headers = _NOWHERE  # type: ignore[assignment] # trailers are no headers, and not kept
 
     def on_body(self, body: bytes) -> None:
         self._unheard = 0

@@ -251,3 +251,28 @@ async def test_a_quick_model_is_not_sent_to_a_thread() -> None:
     gateway.predictor.close()  # a thread would refuse
     status, _, _ = await gateway.ask([part(GOOD)])
     assert status == 200
+
+
+@pytest.mark.parametrize(("body", "status"), [(GOOD, 200), (WARNED, 200), (b"{}", 422), (b"{", 400)])
+async def test_what_is_answered_at_once_is_answered_the_same(body: bytes, status: int) -> None:
+    gateway = Gateway()
+    answered = gateway.front.at_once([(b"x-request-id", b"mine")], body)
+    assert answered is not None
+    asked = await gateway.ask([part(body)], x_request_id="mine")
+    assert (answered[0].status, answered[1]) == (asked[0], "mine") == (status, "mine")
+    at_once, later = json.loads(answered[0].body), json.loads(asked[2])
+    assert at_once.pop("inference_time", 0) >= 0 <= later.pop("inference_time", 0)
+    assert at_once == later
+    assert gateway.tally.requests == {("/predict", "POST", status): 2}
+    assert len(gateway.log.rows) == (2 if status == 200 else 0)
+
+
+def test_at_once_takes_no_place_that_is_not_free_and_no_time() -> None:
+    gateway = Gateway(max_requests=1)
+    assert gateway.front.at_once([], b" " * 1000 + GOOD) is None
+    gateway.tally.in_flight = 1
+    assert gateway.front.at_once([], GOOD) is None
+    gateway.tally.waiting = 1
+    assert gateway.front.at_once([], GOOD) is not None
+    gateway.serve(Sum(), row_seconds=SLOW_ROW_SECONDS * 1.1)
+    assert gateway.front.at_once([], GOOD) is None
