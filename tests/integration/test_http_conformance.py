@@ -496,8 +496,9 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
-def test_what_was_asked_before_the_end_is_answered(store: Store, url: str, tmp_path: Path, fast_path: bool) -> None:
-    gateway = start(tmp_path, url, store, gateway_fast_path=fast_path)
+def test_what_was_asked_before_the_end_is_answered(store: Store, url: str, tmp_path: Path) -> None:
+    """Once, for both ways: with the fast path what is in flight still goes the usual one."""
+    gateway = start(tmp_path, url, store, gateway_fast_path=True)
     with gateway.process, ThreadPoolExecutor() as threads:
         half, idle, fresh, poll = (gateway.connect() for _ in range(4))
         with half, idle, fresh, poll:
