@@ -32,7 +32,7 @@ class RowDecoder:
         self._decoders = [
             msgspec.json.Decoder(_row_type(signature, ranges)).decode
             for ranges in (True, False)
-            if _can_name(signature)
+            if len(signature.features) <= MAX_FEATURES and names_are_plain(signature)
         ]
 
     def decode(self, body: bytes) -> Read | None:
@@ -93,8 +93,6 @@ def _codes_by_place(signature: Signature) -> Sequence[tuple[int, Mapping[str | N
     ]
 
 
-def _can_name(signature: Signature) -> bool:
-    """Whether msgspec can look for every name: not for one that JSON writes with escapes."""
-    return len(signature.features) <= MAX_FEATURES and not any(
-        c < " " or c in '"\\' or "\ud800" <= c <= "\udfff" for name in signature.names for c in name
-    )
+def names_are_plain(signature: Signature) -> bool:
+    """Whether each name stands in JSON as it is. One that is written with escapes cannot be looked for in a body."""
+    return not any(c < " " or c in '"\\' or "\ud800" <= c <= "\udfff" for name in signature.names for c in name)

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from services.gateway.decode import names_are_plain
 from shared.engine import Model
 from shared.kernel.library import CInstances, CMember, KernelMissing, Library, load_library
 from shared.kernel.reading import Texts, pack_texts, powers_of_five
@@ -21,7 +22,9 @@ class InstanceReader:
     """Built once per signature. Safe to share between threads."""
 
     def __init__(self, library: Library, signature: Signature) -> None:
-        """Raises UnicodeEncodeError: a name or category is nothing that UTF-8 can say."""
+        """Raises ValueError: a name is not plain, or a category nothing that UTF-8 can say."""
+        if not names_are_plain(signature):
+            raise ValueError("C compares names with what stands in a body, which is something else for some of these")
         features = signature.features
         required = [feature.name for feature in features if not feature.nullable]
         self._read = library.read_instances
@@ -49,11 +52,11 @@ _readers: WeakKeyDictionary[Model, InstanceReader | None] = WeakKeyDictionary()
 
 
 def instance_reader(model: Model) -> InstanceReader | None:
-    """Return what reads rows for a model, the same as long as that lives; None where nothing is compiled."""
+    """Return what reads rows for a model, the same as long as that lives; None where C cannot, or is not compiled."""
     if model not in _readers:
         try:
             _readers[model] = InstanceReader(load_library(), model.signature)
-        except (KernelMissing, UnicodeEncodeError):
+        except (KernelMissing, ValueError):
             _readers[model] = None
     return _readers[model]
 
