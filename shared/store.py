@@ -114,7 +114,7 @@ class Store:
         """Read a whole object. Raises ObjectNotFound."""
         try:
             if self._root is not None:
-                return await asyncio.to_thread(_read_local, self._root / key)
+                return await asyncio.to_thread(_read_local, self._root, key)
             result = await _done(obstore.get_async(self._backend, key))
             return bytes(await _done(result.bytes_async()))
         except FileNotFoundError as missing:
@@ -124,7 +124,7 @@ class Store:
         """Read bytes [start, end) of an object. Raises ObjectNotFound, also for one that ends before."""
         try:
             if self._root is not None:
-                found = await asyncio.to_thread(_read_local, self._root / key, start, end)
+                found = await asyncio.to_thread(_read_local, self._root, key, start, end)
             else:
                 found = bytes(await _done(obstore.get_range_async(self._backend, key, start=start, end=end)))
         except FileNotFoundError as missing:
@@ -213,12 +213,15 @@ def _remove_directory(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _read_local(path: Path, start: int = 0, end: int | None = None) -> bytes:
-    if ".." in path.parts:  # a caller's name of something: nothing outside of the store is an object
-        raise FileNotFoundError(path)
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read() if end is None else file.read(end - start)
+def _read_local(root: Path, key: str, start: int = 0, end: int | None = None) -> bytes:
+    if key.startswith("/") or ".." in key.split("/"):  # nothing outside of the store is an object
+        raise FileNotFoundError(key)
+    try:
+        with (root / key).open("rb") as file:
+            file.seek(start)
+            return file.read() if end is None else file.read(end - start)
+    except IsADirectoryError as error:
+        raise FileNotFoundError(key) from error
 
 
 def _write_local(path: Path, data: bytes, *, replace: bool) -> None:

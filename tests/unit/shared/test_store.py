@@ -97,6 +97,12 @@ async def test_whatever_the_store_does_not_do_is_an_error_of_the_operating_syste
 
 async def test_nothing_outside_of_the_store_is_an_object(store: Store, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"1")
-    for key in ("../secret", "k/../../secret"):
+    for key in ("../secret", "k/../../secret", str(tmp_path / "secret")):
         with pytest.raises(ObjectNotFound, match="secret"):
             await store.get(key)
+
+
+async def test_a_directory_is_no_object(store: Store) -> None:
+    await store.put("d/k", b"1")
+    with pytest.raises(ObjectNotFound):
+        await store.get("d")
