@@ -21,7 +21,7 @@ from benchmarks.rivals.catalogue import Place, Rival, Row
 from benchmarks.rivals.environments import environment, installed_version
 from benchmarks.section import Run
 from benchmarks.servers import NotStarted, Server
-from benchmarks.single_tables import BARE, STRIPPED, TASADOR
+from benchmarks.single_tables import BARE, FAST_PATH, STRIPPED, TASADOR
 from benchmarks.training import Training
 from tests.e2e.stack import free_ports
 
@@ -53,6 +53,7 @@ def bare(run: Run, stack: ExitStack, training: Training) -> list[Contestant]:
 
 def tasador(run: Run, stack: ExitStack, training: Training, trained: Trained) -> list[Contestant]:
     gateway = stack.enter_context(a_gateway(run.directory / "gateway", trained))
+    fast = stack.enter_context(a_gateway(run.directory / "fast", trained, gateway_fast_path=True))
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "benchmarks.stripped", str(port)]
     stripped = stack.enter_context(Server(command, run.directory, environment=trained.environment()))
@@ -60,6 +61,7 @@ def tasador(run: Run, stack: ExitStack, training: Training, trained: Trained) ->
         _ready(run, asked, training, servers)
         for asked, servers in (
             (Asked(TASADOR, f"{gateway.url}/predict", dict, _prediction), [gateway.server, gateway.valkey]),
+            (Asked(FAST_PATH, f"{fast.url}/predict", dict, _prediction), [fast.server, fast.valkey]),
             (Asked(STRIPPED, f"http://127.0.0.1:{port}/predict", dict, _prediction), [stripped]),
         )
     ]
