@@ -22,10 +22,13 @@ def die_with_parent(sig: int = signal.SIGTERM) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, sig)
 
 
-def listen(host: str, port: int, variable: str) -> socket.socket:
+def listen(host: str, port: int, variable: str, *, several: bool = False) -> socket.socket:
     """Return a listening socket; port 0 takes a free one.
 
     It listens at once, so that nobody else can take the port, and early clients wait instead of being refused.
+
+    Args:
+        several: of one address. Linux spreads connections over them; each waits in the queue of its own.
 
     Raises:
         AddressInUse: naming the variable that chooses another port.
@@ -33,6 +36,8 @@ def listen(host: str, port: int, variable: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if several:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         bound.bind((host, port))
         bound.listen(BACKLOG)

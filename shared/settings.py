@@ -42,7 +42,7 @@ from shared.webhooks.signing import key_of
 __all__ = ["PREFIX", "ROOT", "SERVICES", "CommonSettings", "RunningStack", "SettingsInvalid", "config_file"]
 
 SERVICES = ("gateway", "scorer", "trainer", "monitor")
-_LAUNCHER = ("scorers", "valkey", "mlflow", "client")
+_LAUNCHER = ("scorers", "gateway_workers", "valkey", "mlflow", "client")
 """What settings of the local stack begin with: `tasador/settings.py` reads them, services pass over them."""
 _STACK_FIELDS = ("redis_url", "store_url", "mlflow_uri", "model_name")
 
@@ -208,9 +208,10 @@ def _of_another(name: str, settings: type[BaseSettings]) -> bool:
     """Whether a setting belongs to a service, or to the launcher, that `settings` are not for."""
     if name.lower() in settings.model_fields:
         return False
-    owner = name.lower().split("_", 1)[0]
+    owners = (each for each in (*SERVICES, *_LAUNCHER) if f"{name.lower()}_".startswith(f"{each}_"))
+    owner = max(owners, key=len, default="")
     own = settings.__name__.removesuffix("Settings").lower()
-    return owner in (*SERVICES, *_LAUNCHER) and owner not in (_LAUNCHER if own == "stack" else (own,))
+    return bool(owner) and owner not in (_LAUNCHER if own == "stack" else (own,))
 
 
 def _named(location: tuple[int | str, ...]) -> str:

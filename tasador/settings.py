@@ -16,6 +16,8 @@ class StackSettings(CommonSettings):
     """
 
     scorers: PositiveInt = Field(2, le=64, description="How many scorers `tasador up` starts.")
+    gateway_workers: PositiveInt = Field(1, le=64, description="How many gateways `tasador up` starts on its port.")
+    gateway_host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     gateway_port: int = Field(8000, ge=1, le=65535, description="Port of the gateway.")
     monitor_port: int = Field(8001, ge=1, le=65535, description="Port of the monitor.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of MLflow's pages.")

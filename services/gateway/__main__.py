@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -18,12 +17,14 @@ from services.gateway.app import Parts, create_app
 from services.gateway.buffer import Buffer
 from services.gateway.connection import GatewayProtocol
 from services.gateway.dead_letters import Letters, dead_letters_router
+from services.gateway.door import Door
 from services.gateway.immediate import ImmediateProtocol
 from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
 from services.gateway.models import Catalogue
 from services.gateway.predict import Predictor
 from services.gateway.publish import publisher
 from services.gateway.settings import GatewaySettings
+from services.gateway.sockets import Sockets, open_sockets
 from services.gateway.tally import Tally
 from services.gateway.telemetry import PredictionLogger
 from services.gateway.trial import trial
@@ -31,7 +32,7 @@ from services.gateway.watch import Watch
 from shared.broker import connect
 from shared.follower import ModelFollower
 from shared.keys import Keys
-from shared.process import AddressInUse, address_of, listen, stop_event, without_unused
+from shared.process import AddressInUse, address_of, stop_event, without_unused
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
 from shared.store import Store
@@ -68,35 +69,42 @@ def build(settings: GatewaySettings, redis: Redis, store: Store, replica: Replic
     return Parts(settings, follower, replica, tally, logger, predictor, watch, catalogue, admin)
 
 
-async def serve(settings: GatewaySettings, bound: socket.socket) -> None:
+async def serve(settings: GatewaySettings, sockets: Sockets) -> None:
     """Serve until told to stop, then finish the requests and send what is left."""
     stop = stop_event()
     redis, store = connect(settings), Store.open(settings.store_url)
     replica = Replica("gateway", settings, redis)
-    replica.address = settings.gateway_address or address_of(bound)
+    replica.address = settings.gateway_address or address_of(sockets.own)
     refused = await _fast_path_refused(settings)
     parts = replace(build(settings, redis, store, replica), fast_path_refused=refused)
     jobs = Jobs(settings, store, redis, parts.follower, lambda: parts.watch.stopping)
     letters = Letters(settings, store, redis, versions=jobs.versions, acceptance=jobs.acceptance)
     webhooks = JobWebhooks(jobs.lookup, Messages(redis, Keys(settings.tenant)), store, settings)
     routers = [jobs_router(jobs), webhooks_router(webhooks), dead_letters_router(letters, settings)]
-    app = create_app(parts, routers)
+    app = create_app(parts, routers, sockets)
     gc.collect()
     gc.freeze()  # looking through what stays for ever takes 80 ms, in which no prediction is answered
     fast = settings.gateway_fast_path and not refused
     protocol = partial(ImmediateProtocol, app.at_once) if fast else GatewayProtocol
     server = uvicorn.Server(_server_config(app, protocol, settings))
+    server.config.load()  # before the door needs it
+    door = Door(sockets, server, lambda: parts.follower.fresh) if sockets.shared else None
     async with _announced(replica, redis), asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(work)
             for work in (parts.follower.run(), parts.watch.run(), parts.logger.run(), _show(parts))
         ]
-        http = tasks.create_task(server._serve([bound]))  # serve() would take the signals, and raise them again
+        http = tasks.create_task(server._serve([sockets.own]))  # serve() would take the signals, and raise them again
+        opened = [tasks.create_task(door.keep())] if door else []
         log.info("listening", address=replica.address)
         await asyncio.wait((http, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
-        parts.watch.stopping = server.should_exit = True
+        parts.watch.stopping = True
         replica.state = "draining"
+        await end(opened)
+        if door:
+            await door.leave()
+        server.should_exit = True
         await http
         await end(background)
         await parts.logger.drain(LAST_EVENTS_SECONDS)
@@ -156,9 +164,9 @@ def main() -> int:
         settings = GatewaySettings.load()
         configure_logging("gateway", settings)
         sys.setswitchinterval(SWITCH_SECONDS)
-        bound = listen(settings.gateway_host, settings.gateway_port, "TASADOR_GATEWAY_PORT")
-        with bound, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings, bound))
+        sockets = open_sockets(settings)
+        with sockets.own, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, sockets))
     except (SettingsInvalid, AddressInUse) as refused:
         sys.stderr.write(f"gateway: {refused}\n")
         return 2

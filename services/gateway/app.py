@@ -14,6 +14,8 @@ from services.gateway.answers import PredictReplies
 from services.gateway.docs import follow_champion
 from services.gateway.edge import Edge
 from services.gateway.errors import register_handlers
+from services.gateway.figures import Figures
+from services.gateway.fleet import Fleet, Told, families
 from services.gateway.front import Front
 from services.gateway.models import Catalogue
 from services.gateway.predict import Predictor
@@ -22,6 +24,7 @@ from services.gateway.routes.models import models_router
 from services.gateway.routes.predict import predict_router
 from services.gateway.routes.status import health_router, metrics_router, pages_router
 from services.gateway.settings import GatewaySettings
+from services.gateway.sockets import Sockets
 from services.gateway.tally import Tally
 from services.gateway.telemetry import PredictionLogger
 from services.gateway.watch import Watch
@@ -65,20 +68,25 @@ class Parts:
         )
         return health.report(facts)
 
-    def summary(self) -> metrics.Summary:
-        return metrics.summary(self.logger.counted(), self.tally.uptime_hours)
+    def figures(self) -> Figures:
+        return Figures.of(self.logger.counted(), self.tally.uptime_hours)
 
 
-def create_app(parts: Parts, further: Sequence[APIRouter] = ()) -> Front:
-    """Return the application; `further` routers come before the pages."""
+def create_app(parts: Parts, further: Sequence[APIRouter] = (), sockets: Sockets | None = None) -> Front:
+    """Return the application.
+
+    Args:
+        further: routers that come before the pages.
+        sockets: by which requests come; they matter where there are several workers.
+    """
     settings = parts.settings
     replies = PredictReplies(
         parts.predictor, max_bytes=settings.gateway_max_row_bytes, body_seconds=settings.gateway_body_seconds
     )
-    return Front(_framework(parts, replies, further), replies, parts.tally, settings.gateway_max_requests)
+    return Front(_framework(parts, replies, further, sockets), replies, parts.tally, settings.gateway_max_requests)
 
 
-def _framework(parts: Parts, replies: PredictReplies, further: Sequence[APIRouter]) -> FastAPI:
+def _framework(parts: Parts, replies: PredictReplies, further: Sequence[APIRouter], sockets: Sockets | None) -> FastAPI:
     app: FastAPI = FastAPIOffline(
         title="Tasador", summary="Predictions from the model in service.", version=_version(), redirect_slashes=False
     )
@@ -87,13 +95,14 @@ def _framework(parts: Parts, replies: PredictReplies, further: Sequence[APIRoute
     app.add_middleware(Edge, tally=parts.tally, **limits)
     register_handlers(app)
     registry = metrics.registry(metrics.GatewayCollector(parts.tally, parts.follower, parts.logger, parts.watch))
+    fleet = Fleet(sockets, lambda: Told(health=parts.health(), figures=parts.figures(), families=families(registry)))
     for router in (
         predict_router(parts.predictor, replies, parts.settings),
         *further,
         models_router(parts.catalogue),
         admin_router(parts.admin, parts.settings),
-        health_router(parts.health, parts.watch.missing),
-        metrics_router(parts.summary, registry),
+        health_router(parts.health, parts.watch.missing, fleet),
+        metrics_router(parts.figures, registry, fleet),
         pages_router(),
     ):
         app.include_router(router)

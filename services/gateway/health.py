@@ -11,6 +11,8 @@ from services.gateway.watch import Surroundings
 from shared.follower import Serving
 
 Level = Literal["degraded", "warning"]
+Status = Literal["healthy", "warning", "degraded"]
+_ORDER: Sequence[Status] = ("healthy", "warning", "degraded")
 
 
 class Warned(BaseModel):
@@ -19,7 +21,7 @@ class Warned(BaseModel):
 
 
 class Health(BaseModel):
-    status: Literal["healthy", "degraded", "warning"]
+    status: Status
     """degraded: something does not work. warning: everything works, but somebody should look."""
     model_loaded: bool
     model_version: str | None
@@ -50,15 +52,18 @@ class Facts:
 
 def report(facts: Facts) -> Health:
     found = [*_model(facts), *_redis(facts.seen, facts.refusal), *_telemetry(facts), *_fast_path(facts)]
-    levels = {level for level, _ in found}
     return Health(
-        status="degraded" if "degraded" in levels else "warning" if levels else "healthy",
+        status=worst([level for level, _ in found]),
         model_loaded=facts.serving is not None,
         model_version=facts.serving.model.version if facts.serving else None,
         uptime_hours=round(facts.uptime_hours, 4),
         total_predictions=facts.total_predictions,
         warnings=[warned for _, warned in found],
     )
+
+
+def worst(statuses: Sequence[Status]) -> Status:
+    return max(statuses, key=_ORDER.index, default="healthy")
 
 
 Found = tuple[Level, Warned]

@@ -1,14 +1,13 @@
-"""`/metrics`: the process's own counters for Prometheus, and the summary as JSON. Everything is read at scrape time."""
+"""`/metrics`: the process's own counters for Prometheus. Everything is read at scrape time."""
 
 from collections.abc import Iterator
 
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from pydantic import BaseModel
 
 from services.gateway.predict import Follows
-from services.gateway.tally import Durations, Predictions, Tally
+from services.gateway.tally import Durations, Tally
 from services.gateway.telemetry import PredictionLogger
 from services.gateway.watch import Watch
 from shared import latency
@@ -18,36 +17,6 @@ PREFIX = "tasador_gateway"
 
 _STEP = 8  # bins to an octave: Prometheus gets every power of two
 _BUCKETS = range(0, 25 * _STEP, _STEP)  # 1 µs to 17 s
-
-
-class Summary(BaseModel):
-    """Of this replica, since it started. Times in seconds; None before the first prediction."""
-
-    total_predictions: int
-    predictions_per_hour: float
-    avg_inference_time: float | None
-    p50_inference_time: float | None
-    p95_inference_time: float | None
-    p99_inference_time: float | None
-    avg_prediction: float | None
-    std_prediction: float | None
-    uptime_hours: float
-
-
-def summary(predictions: Predictions, uptime_hours: float) -> Summary:
-    single, batch = predictions.inference["single"], predictions.inference["batch"]
-    counts, seconds, total = single.array() + batch.array(), single.total + batch.total, predictions.total
-    return Summary(
-        total_predictions=total,
-        predictions_per_hour=total / max(uptime_hours, 1e-9),
-        avg_inference_time=seconds / total if total else None,
-        p50_inference_time=latency.quantile(counts, 0.5),
-        p95_inference_time=latency.quantile(counts, 0.95),
-        p99_inference_time=latency.quantile(counts, 0.99),
-        avg_prediction=predictions.answers.mean if total else None,
-        std_prediction=predictions.answers.std if total else None,
-        uptime_hours=uptime_hours,
-    )
 
 
 class GatewayCollector(Collector):

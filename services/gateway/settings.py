@@ -29,6 +29,10 @@ InputPrefixes = Annotated[tuple[Annotated[str, AfterValidator(_prefix)], ...], N
 class GatewaySettings(CommonSettings):
     gateway_host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     gateway_port: NonNegativeInt = Field(8000, le=65535, description="Port to listen on; 0 takes a free one.")
+    gateway_sockets: tuple[int, ...] = Field(
+        (), description="Set by the launcher for several workers: the sockets that they inherit."
+    )
+    gateway_worker: NonNegativeInt = Field(0, description="Set by the launcher: which of the workers this is, from 1.")
     gateway_address: str = Field(
         "", description="Base URL that the replica announces; default http://<host>:<port> as bound."
     )

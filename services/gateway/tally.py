@@ -48,10 +48,10 @@ class Durations:
 class Moments:
     """Mean and standard deviation of a stream of numbers, merged by Chan's formula."""
 
-    def __init__(self) -> None:
-        self.n = 0
-        self.mean = 0.0
-        self._squares = 0.0  # sum of squared differences from the mean
+    def __init__(self, n: int = 0, mean: float = 0.0, squares: float = 0.0) -> None:
+        self.n = n
+        self.mean = mean
+        self._squares = squares  # sum of squared differences from the mean
 
     def add(self, value: float) -> None:
         self.n += 1
@@ -61,11 +61,21 @@ class Moments:
 
     def add_all(self, values: NDArray[np.float64]) -> None:
         """Add at least one."""
-        n, mean = len(values), float(values.mean())
-        difference, total = mean - self.mean, self.n + n
-        self._squares += float(((values - mean) ** 2).sum()) + difference * difference * self.n * n / total
-        self.mean += difference * n / total
-        self.n = total
+        mean = float(values.mean())
+        self.merge(len(values), mean, float(((values - mean) ** 2).sum()))
+
+    def merge(self, n: int, mean: float, squares: float) -> None:
+        """Add what others are made of."""
+        if n:
+            difference, total = mean - self.mean, self.n + n
+            self._squares += squares + difference * difference * self.n * n / total
+            self.mean += difference * n / total
+            self.n = total
+
+    @property
+    def parts(self) -> tuple[int, float, float]:
+        """Number, mean, and squared differences from it."""
+        return self.n, self.mean, self._squares
 
     @property
     def std(self) -> float:

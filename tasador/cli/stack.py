@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -25,11 +26,12 @@ def add_to(app: typer.Typer) -> None:
 
 def up(
     scorers: Annotated[int | None, typer.Option(min=1, max=64, help="How many scorers.")] = None,
+    gateway_workers: Annotated[int | None, typer.Option(min=1, max=64, help="How many gateways, on one port.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when all is ready.")] = False,
     reload: Annotated[bool, typer.Option(help="Restart a service when its code changes.")] = False,
 ) -> None:
     """Start everything, and stay in the foreground until Ctrl-C."""
-    _take_out_of_the_command_line(scorers)
+    _take_out_of_the_command_line({"scorers": scorers, "gateway-workers": gateway_workers})
     with one_line(SettingsInvalid, Refused):
         settings = StackSettings.load()
         if unknown := unknown_variables(settings_classes()):
@@ -61,25 +63,28 @@ def status(output: FormatOption = Format.TABLE) -> None:
         fail("nothing runs here: `tasador up` starts it", Exit.FAILED)
 
 
-def _take_out_of_the_command_line(scorers: int | None) -> None:
-    """Start over with the number in the environment.
+def _take_out_of_the_command_line(counts: Mapping[str, int | None]) -> None:
+    """Start over with the numbers in the environment.
 
-    Who looks for scorers by their command line must not find, and end, the launcher.
+    Who looks for scorers or gateways by their command line must not find, and end, the launcher.
     """
-    if scorers is not None:
-        os.environ |= {f"{PREFIX}SCORERS": str(scorers), f"{PREFIX}SCORERS{FROM_FILE}": ""}
-        rest = without_scorers(sys.argv[1:])
+    given = {f"{PREFIX}{name.upper().replace('-', '_')}": count for name, count in counts.items() if count is not None}
+    if given:
+        os.environ |= {name: str(count) for name, count in given.items()} | {name + FROM_FILE: "" for name in given}
+        rest = without(counts, sys.argv[1:])
         os.execv(sys.executable, [sys.executable, "-m", "tasador", *rest])
 
 
-def without_scorers(arguments: list[str]) -> list[str]:
+def without(options: Collection[str], arguments: list[str]) -> list[str]:
+    """Return the arguments without some options and their values."""
     rest, skip = [], False
     for argument in arguments:
+        name, _, value = argument.removeprefix("--").partition("=")
         if skip:
             skip = False
-        elif argument == "--scorers":
-            skip = True
-        elif not argument.startswith("--scorers="):
+        elif argument.startswith("--") and name in options:
+            skip = not value
+        else:
             rest.append(argument)
     return rest
 

@@ -68,12 +68,12 @@ def layout(settings: StackSettings, redis_url: str) -> Layout:
     )
 
 
-def service_commands(scorers: int, environment: Mapping[str, str]) -> Iterator[Command]:
-    """Yield the replicas in the order in which they are started."""
+def service_commands(counts: Mapping[str, int], environment: Mapping[str, str]) -> Iterator[Command]:
+    """Yield the replicas in the order in which they are started: one of each service, or as many as `counts` says."""
     for service in SERVICES:
-        count = scorers if service == "scorer" else 1
+        count = counts.get(service, 1)
         for number in range(1, count + 1):
-            name = f"{service}-{number}" if service == "scorer" else service
+            name = f"{service}-{number}" if service == "scorer" or count > 1 else service
             yield service_command(name, service, environment)
 
 

@@ -20,9 +20,10 @@ from tasador.stack.stale import end_leftovers
 from tasador.stack.state import StackState, StateFile, locked, read_state, remove_state
 from tasador.stack.stopping import Stopping
 from tasador.stack.view import View
+from tasador.stack.workers import WorkerSockets, worker_sockets
 
-Services = Callable[[int, Mapping[str, str]], Iterable[Command]]
-"""From a number of scorers and the environment to the commands of the services."""
+Services = Callable[[Mapping[str, int], Mapping[str, str]], Iterable[Command]]
+"""From how many of a service, if not one, and the environment to the commands of the services."""
 
 
 def up(
@@ -40,11 +41,12 @@ def up(
     view = View(console)
     with locked(settings.state_dir):
         clean_up(settings.state_dir, view)
-        plan = make_plan(settings, view, services)
-        try:
-            return asyncio.run(serve(plan, view, watch_code=watch_code))
-        finally:
-            remove_state(settings.state_dir)
+        with worker_sockets(settings) as sockets:
+            plan = make_plan(settings, view, services, sockets)
+            try:
+                return asyncio.run(serve(plan, view, watch_code=watch_code))
+            finally:
+                remove_state(settings.state_dir)
 
 
 def clean_up(state_dir: Path, view: View) -> None:
@@ -58,9 +60,8 @@ def clean_up(state_dir: Path, view: View) -> None:
     remove_state(state_dir)
 
 
-def make_plan(settings: StackSettings, view: View, services: Services = service_commands) -> Plan:
+def make_plan(settings: StackSettings, view: View, services: Services, sockets: WorkerSockets | None) -> Plan:
     """Raises: PortTaken, ValkeyMissing."""
-    require_free("the gateway", settings.gateway_port, "TASADOR_GATEWAY_PORT")
     require_free("the monitor", settings.monitor_port, "TASADOR_MONITOR_PORT")
     for directory in ("logs", "mlflow", "store"):
         (settings.state_dir / directory).mkdir(parents=True, exist_ok=True)
@@ -70,9 +71,10 @@ def make_plan(settings: StackSettings, view: View, services: Services = service_
     if not settings.external_redis:
         data = settings.state_dir / "valkey"
         server = valkey.valkey_command(valkey.valkey_binary(), data, port, settings.valkey_maxmemory)
-    replicas = tuple(services(settings.scorers, where.environment()))
+    counts = {"scorer": settings.scorers, "gateway": settings.gateway_workers}
+    replicas = services(counts, where.environment())
     pages = mlflow_command(where) if _mlflow_wanted(settings, view) else None
-    return Plan(where, settings.tenant, server, replicas, pages)
+    return Plan(where, settings.tenant, server, tuple(sockets.hand_to(replicas) if sockets else replicas), pages)
 
 
 def _mlflow_wanted(settings: StackSettings, view: View) -> bool:

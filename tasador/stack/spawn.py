@@ -22,6 +22,8 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to our own environment."""
     cwd: Path | None = None
+    descriptors: tuple[int, ...] = ()
+    """Open files that it inherits, under the same numbers."""
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, **self.env}
@@ -41,6 +43,7 @@ def spawn(command: Command, log: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=command.descriptors,
             preexec_fn=end_with_parent(),  # noqa: PLW1509 - two system calls, no locks
         )
 

@@ -17,9 +17,9 @@ from tasador.stack.spawn import Command
 from tests.faulty import VARIABLE
 
 
-def serving(scorers: int, environment: Mapping[str, str]) -> Iterator[Command]:
+def serving(counts: Mapping[str, int], environment: Mapping[str, str]) -> Iterator[Command]:
     faults = os.environ.pop(VARIABLE)
-    for command in service_commands(scorers, environment):
+    for command in service_commands(counts, environment):
         if command.service == "gateway":
             yield command
         elif command.service == "scorer":

@@ -17,9 +17,9 @@ from tasador.stack.spawn import Command
 STANDIN = Path(__file__).with_name("standin_service.py")
 
 
-def standins(scorers: int, environment: Mapping[str, str]) -> Iterator[Command]:
+def standins(counts: Mapping[str, int], environment: Mapping[str, str]) -> Iterator[Command]:
     ports = {"gateway": environment["TASADOR_GATEWAY_PORT"], "monitor": environment["TASADOR_MONITOR_PORT"]}
-    for command in service_commands(scorers, environment):
+    for command in service_commands(counts, environment):
         argv = (sys.executable, str(STANDIN), command.service, ports.get(command.service, "0"))
         yield replace(command, argv=argv, env={**environment, "PYTHONPATH": str(ROOT)})
 

@@ -10,14 +10,15 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from services.gateway import metrics
 from services.gateway.errors import describe_statuses
+from services.gateway.figures import Figures, Summary, summary, together
+from services.gateway.fleet import PATH, Fleet, Together, Told, health_of
 from services.gateway.health import Health
 from services.gateway.problems import KINDS, Kind, Problem, unavailable
 from services.gateway.routes import JSON
 
 
-def health_router(report: Callable[[], Health], missing: Callable[[], list[str]]) -> APIRouter:
+def health_router(report: Callable[[], Health], missing: Callable[[], list[str]], fleet: Fleet) -> APIRouter:
     """
     Args:
         missing: why requests should not be sent here.
@@ -25,8 +26,9 @@ def health_router(report: Callable[[], Health], missing: Callable[[], list[str]]
     router = APIRouter(prefix="/health", tags=["status"])
 
     @router.get("", summary="Can it predict, and what is not as it should be")
-    async def health() -> Health:
-        return report()
+    async def health(request: Request) -> Health:
+        workers = await fleet.asked(request.scope)
+        return health_of(workers) if workers else report()
 
     @router.get("/live", summary="Does the process answer")
     async def live() -> dict[str, str]:
@@ -41,20 +43,26 @@ def health_router(report: Callable[[], Health], missing: Callable[[], list[str]]
     return router
 
 
-def metrics_router(summary: Callable[[], metrics.Summary], registry: CollectorRegistry) -> APIRouter:
+def metrics_router(figures: Callable[[], Figures], registry: CollectorRegistry, fleet: Fleet) -> APIRouter:
     router = APIRouter(tags=["status"])
 
     @router.get(
         "/metrics",
         summary="For Prometheus, or a summary as JSON",
-        responses={200: {"model": metrics.Summary, "content": {"text/plain": {}}}},
+        responses={200: {"model": Summary, "content": {"text/plain": {}}}},
     )
     async def read(request: Request) -> Response:
         accept = request.headers.get("accept", "")
+        workers = await fleet.asked(request.scope)
         if JSON in accept:
-            return JSONResponse(summary().model_dump())
+            told = [worker.told.figures for worker in workers if worker.told is not None]
+            return JSONResponse(summary(together(told or [figures()])).model_dump())
         encode, media_type = choose_encoder(accept)
-        return Response(encode(registry), headers={"Content-Type": media_type})
+        return Response(encode(Together(workers) if workers else registry), headers={"Content-Type": media_type})
+
+    @router.get(PATH, include_in_schema=False)
+    async def worker() -> Told:
+        return fleet.tell()
 
     return router
 

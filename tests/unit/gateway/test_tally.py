@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.metrics import _buckets, summary
+from services.gateway.figures import Figures, summary
+from services.gateway.metrics import _buckets
 from services.gateway.tally import Durations, Moments, Predictions
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50)
@@ -30,7 +31,7 @@ def test_a_batch_counts_by_its_rows() -> None:
     predictions.add_rows("batch", "1", np.full(2, 0.2), np.array([1.0, 3.0]))
     predictions.add_rows("batch", "1", np.empty(0), np.empty(0))
     predictions.add("single", "2", 0.2, 5.0)
-    found = summary(predictions, 1.0)
+    found = summary(Figures.of(predictions, 1.0))
     assert found.total_predictions == 3
     assert found.avg_inference_time == pytest.approx(0.2)
     assert found.p50_inference_time == pytest.approx(0.2, rel=0.05)
@@ -39,7 +40,7 @@ def test_a_batch_counts_by_its_rows() -> None:
 
 
 def test_before_the_first_prediction_there_is_no_average() -> None:
-    found = summary(Predictions(), 1.0)
+    found = summary(Figures.of(Predictions(), 1.0))
     assert (found.total_predictions, found.avg_inference_time, found.p99_inference_time, found.avg_prediction) == (
         0,
         None,

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from shared.settings import PREFIX, SERVICES
-from tasador.cli.stack import without_scorers
+from tasador.cli.stack import without
 from tasador.settings import StackSettings
 from tasador.sources import all_settings, masked, settings_classes, unknown_variables
 from tasador.stack.commands import layout
@@ -45,7 +45,7 @@ def test_the_addresses_of_a_killed_launcher_are_no_setting_of_the_next(tmp_path:
     assert StackSettings.load().external_redis is None
 
 
-@pytest.mark.parametrize("name", ["SCORERS", "MLFLOW_PORT", "VALKEY_PORT", "CLIENT_URL"])
+@pytest.mark.parametrize("name", ["SCORERS", "GATEWAY_WORKERS", "MLFLOW_PORT", "VALKEY_PORT", "CLIENT_URL"])
 def test_services_pass_over_what_only_the_launcher_reads(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(PREFIX + name, "3")
     for service, kind in settings_classes().items():
@@ -95,5 +95,6 @@ def test_passwords_are_masked() -> None:
 
 def test_the_number_of_scorers_leaves_the_command_line() -> None:
     # Who looks for scorers by their command line must not find the launcher.
-    assert without_scorers(["up", "--scorers", "3", "-d"]) == ["up", "-d"]
-    assert without_scorers(["up", "--scorers=3"]) == ["up"]
+    counts = ("scorers", "gateway-workers")
+    assert without(counts, ["up", "--scorers", "3", "-d"]) == ["up", "-d"]
+    assert without(counts, ["up", "--scorers=3", "--gateway-workers=2", "--reload"]) == ["up", "--reload"]
