@@ -39,4 +39,9 @@ SECTIONS = {
     ),
     "concurrent": Section("benchmarks.jobs.sections:concurrent", "the same rows in 1, 10 and 100 jobs at once", 2),
     "chunks": Section("benchmarks.jobs.sections:chunks", "what a chunk costs whose rows cost nothing", 3),
+    "queue": Section(
+        "benchmarks.queue.sections:queue",
+        "chunks that only sleep, with up to 64 scorers, and how many chunks one Valkey takes",
+        8,
+    ),
 }
