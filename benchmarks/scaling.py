@@ -10,7 +10,6 @@ from benchmarks.stacks import MODELS, a_stack
 from benchmarks.tables import Cell, Column, Table, figure
 from benchmarks.training import Training
 from benchmarks.wrk import load, require_wrk
-from services.gateway.settings import GatewaySettings
 
 SCORERS, WORKERS = (1, 2, 4, 8), (1, 2)
 JOBS, ROUNDS = 3, 5
@@ -19,8 +18,7 @@ CONNECTIONS, SECONDS = 32, 3
 
 def scaling(run: Run) -> Iterator[Table]:
     yield _scorers(run)
-    if "gateway_workers" in GatewaySettings.model_fields:
-        yield _gateways(run)
+    yield _gateways(run)
 
 
 def _scorers(run: Run) -> Table:

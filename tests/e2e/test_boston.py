@@ -37,6 +37,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         scorer_lease_seconds=LEASE,
         scorer_janitor_seconds=1,
         presence_seconds=3,
+        gateway_workers=2,
     )
     try:
         yield stack.start()
