@@ -27,9 +27,6 @@ LEAVE_SECONDS = 1.0
 """For callers to ask once more. Then nothing is asked for on what is still open."""
 _POLL = 0.02
 
-Connect = Callable[[], Protocol]
-"""Makes the protocol of a connection."""
-
 
 class Door:
     """A worker's part of the port of all."""

@@ -68,10 +68,7 @@ class Fleet:
         try:
             async with asyncio.timeout(SECONDS):
                 told = self._last[number] = await _fetch(*address)
-        except (
-            OSError,
-            ValueError,
-        ):  # it starts or hangs (a TimeoutError is an OSError), or died half-way
+        except (OSError, ValueError):  # it starts, hangs (a TimeoutError is an OSError), or died half-way
             return Worker(number, self._last.get(number), answers=False)
         return Worker(number, told)
 

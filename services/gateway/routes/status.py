@@ -1,5 +1,6 @@
 """`/health…`, `/metrics`, and the pages that a person lands on."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from html import escape
@@ -58,7 +59,11 @@ def metrics_router(figures: Callable[[], Figures], registry: CollectorRegistry, 
             told = [worker.told.figures for worker in workers if worker.told is not None]
             return JSONResponse(summary(together(told or [figures()])).model_dump())
         encode, media_type = choose_encoder(accept)
-        return Response(encode(Together(workers) if workers else registry), headers={"Content-Type": media_type})
+        if workers:  # 5 ms for each of them; what they told is nobody else's
+            text = await asyncio.to_thread(encode, Together(workers))
+        else:
+            text = encode(registry)
+        return Response(text, headers={"Content-Type": media_type})
 
     @router.get(PATH, include_in_schema=False)
     async def worker() -> Told:
