@@ -8,6 +8,7 @@ import sys
 from importlib.abc import MetaPathFinder
 
 BACKLOG = 2048  # connections waiting to be accepted
+STALLED_SECONDS = 75.0  # as the proxy has it
 _PR_SET_PDEATHSIG = 1
 _ANY = ("0.0.0.0", "::")
 
@@ -25,7 +26,8 @@ def die_with_parent(sig: int = signal.SIGTERM) -> None:
 def listen(host: str, port: int, variable: str, *, several: bool = False) -> socket.socket:
     """Return a listening socket; port 0 takes a free one.
 
-    It listens at once, so that nobody else can take the port, and early clients wait instead of being refused.
+    It listens at once, so that nobody else can take the port, and early clients wait instead of being refused. Whoever
+    takes nothing of an answer for STALLED_SECONDS is cut off: the request would keep its place for ever.
 
     Args:
         several: of one address. Linux spreads connections over them; each waits in the queue of its own.
@@ -38,6 +40,8 @@ def listen(host: str, port: int, variable: str, *, several: bool = False) -> soc
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if several:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * STALLED_SECONDS))
     try:
         bound.bind((host, port))
         bound.listen(BACKLOG)
