@@ -21,7 +21,7 @@ from shared.jobs import Part
 from shared.keys import SCORERS_GROUP, Keys
 from shared.scripts import Held, JobQueue
 
-EVENT_BYTES = 1 << 26
+EVENT_BYTES = 1 << 28  # room for all: no monitor reads them here
 
 Words = tuple[str | int | float, ...]
 Lane = Coroutine[Words, Any, None]

@@ -34,7 +34,7 @@ IN_ONE_PROCESS = 8
 MOST_CHUNKS = 250  # a second, of two cores: more would only make the job longer
 FEWEST_EACH = 10
 LOOKS = 10  # during a chunk, at how far the job is
-READY_SECONDS, PAUSE = 120.0, 0.02
+READY_SECONDS, STANDS_SECONDS, PAUSE = 120.0, 60.0, 0.02
 TAIL = 0.1  # of the job, at its beginning and at its end, which is not measured
 
 
@@ -125,13 +125,19 @@ class Progress:
         self._pause = pause
 
     async def reach(self, share: float) -> int:
-        """Wait until this share of the job is done; return how many rows that are."""
-        key = Keys().job(self._spec.id)
+        """Wait until this share of the job is done; return how many rows that are. Raises NotStarted when it stands."""
+        key, last, moved = Keys().job(self._spec.id), -1, time.monotonic()
         while True:
             self.asked += 1
             done = int(await cast(Awaitable[str | None], self._redis.hget(key, "done")) or 0)
             if done >= share * self._spec.rows:
                 return done
+            if done > last:
+                last, moved = done, time.monotonic()
+            elif time.monotonic() > moved + STANDS_SECONDS:
+                raise NotStarted(
+                    f"no chunk was done for {STANDS_SECONDS:.0f} s, after {done} of {self._spec.rows} rows"
+                )
             await asyncio.sleep(self._pause)
 
 

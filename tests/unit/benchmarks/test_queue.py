@@ -1,11 +1,18 @@
+from typing import cast
+
 import hiredis
 import pytest
+from redis.asyncio import Redis
 
+from benchmarks.queue import sleeping
 from benchmarks.queue.lanes import Lane, consume
 from benchmarks.queue.moments import Moment, Work
 from benchmarks.queue.sections import DRIVING, SLEEPING
+from benchmarks.queue.sleeping import Progress
+from benchmarks.servers import NotStarted
 from shared.events import ChunkScored
 from shared.jobs import Part, new_job_id
+from tests.builders import a_spec
 
 JOB = new_job_id()
 PART = Part(key="jobs/x/parts/0.arrow", sha256="d" * 64, rows=10, failed=0)
@@ -77,6 +84,24 @@ def test_what_is_refused_otherwise_is_not_tried_again() -> None:
     lane.send([["stream", [ENTRY]]])
     with pytest.raises(hiredis.ReplyError, match="MISCONF"):
         lane.send(hiredis.ReplyError("MISCONF Errors writing to the AOF file"))
+
+
+class Standing:
+    """Of Redis, how far a job is: these counts, and then always the last one."""
+
+    def __init__(self, *done: int) -> None:
+        self._done = list(done)
+
+    async def hget(self, key: str, name: str) -> str:
+        return str(self._done.pop(0) if len(self._done) > 1 else self._done[0])
+
+
+async def test_a_job_that_goes_on_is_waited_for_and_one_that_stands_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sleeping, "STANDS_SECONDS", 0.0)
+    progress = Progress(cast(Redis, Standing(0, 100, 200, 510, 520)), a_spec(rows=1000), pause=0)
+    assert (await progress.reach(0.5), progress.asked) == (510, 4)
+    with pytest.raises(NotStarted, match="after 520 of 1000 rows"):
+        await progress.reach(1)
 
 
 def a_lane() -> Lane:
