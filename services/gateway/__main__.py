@@ -18,6 +18,7 @@ from services.gateway.buffer import Buffer
 from services.gateway.connection import GatewayProtocol
 from services.gateway.dead_letters import Letters, dead_letters_router
 from services.gateway.door import Door
+from services.gateway.fleet import Fleet
 from services.gateway.immediate import ImmediateProtocol
 from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
 from services.gateway.models import Catalogue
@@ -81,14 +82,15 @@ async def serve(settings: GatewaySettings, sockets: Sockets) -> None:
     letters = Letters(settings, store, redis, versions=jobs.versions, acceptance=jobs.acceptance)
     webhooks = JobWebhooks(jobs.lookup, Messages(redis, Keys(settings.tenant)), store, settings)
     routers = [jobs_router(jobs), webhooks_router(webhooks), dead_letters_router(letters, settings)]
-    app = create_app(parts, routers, sockets)
+    fleet = Fleet(sockets, parts.told)
+    app = create_app(parts, routers, fleet)
     gc.collect()
     gc.freeze()  # looking through what stays for ever takes 80 ms, in which no prediction is answered
     fast = settings.gateway_fast_path and not refused
     protocol = partial(ImmediateProtocol, app.at_once) if fast else GatewayProtocol
     server = uvicorn.Server(_server_config(app, protocol, settings))
     server.config.load()  # before the door needs it
-    door = Door(sockets, server, lambda: parts.follower.fresh) if sockets.shared else None
+    door = Door(sockets, server, lambda: _serves(parts.follower), fleet.others_serve) if sockets.shared else None
     async with _announced(replica, redis), asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(work)
@@ -122,6 +124,11 @@ async def _announced(replica: Replica, redis: Redis) -> AsyncIterator[None]:
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await replica.__aexit__(None, None, None)
                 await redis.aclose()
+
+
+def _serves(follower: ModelFollower) -> bool:
+    """Whether it has the desired version, as far as it can know."""
+    return follower.current is not None and follower.fresh
 
 
 async def _show(parts: Parts) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry
 
 from services.gateway import health, metrics
 from services.gateway.admin import Admin
@@ -24,7 +26,6 @@ from services.gateway.routes.models import models_router
 from services.gateway.routes.predict import predict_router
 from services.gateway.routes.status import health_router, metrics_router, pages_router
 from services.gateway.settings import GatewaySettings
-from services.gateway.sockets import Sockets
 from services.gateway.tally import Tally
 from services.gateway.telemetry import PredictionLogger
 from services.gateway.watch import Watch
@@ -71,22 +72,34 @@ class Parts:
     def figures(self) -> Figures:
         return Figures.of(self.logger.counted(), self.tally.uptime_hours)
 
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        return metrics.registry(metrics.GatewayCollector(self.tally, self.follower, self.logger, self.watch))
 
-def create_app(parts: Parts, further: Sequence[APIRouter] = (), sockets: Sockets | None = None) -> Front:
+    def told(self) -> Told:
+        return Told(health=self.health(), figures=self.figures(), families=families(self.registry))
+
+
+def create_app(parts: Parts, further: Sequence[APIRouter] = (), fleet: Fleet | None = None) -> Front:
     """Return the application.
 
     Args:
         further: routers that come before the pages.
-        sockets: by which requests come; they matter where there are several workers.
+        fleet: all workers; without it this is the only one.
     """
     settings = parts.settings
     replies = PredictReplies(
         parts.predictor, max_bytes=settings.gateway_max_row_bytes, body_seconds=settings.gateway_body_seconds
     )
-    return Front(_framework(parts, replies, further, sockets), replies, parts.tally, settings.gateway_max_requests)
+    return Front(
+        _framework(parts, replies, further, fleet or Fleet(None, parts.told)),
+        replies,
+        parts.tally,
+        settings.gateway_max_requests,
+    )
 
 
-def _framework(parts: Parts, replies: PredictReplies, further: Sequence[APIRouter], sockets: Sockets | None) -> FastAPI:
+def _framework(parts: Parts, replies: PredictReplies, further: Sequence[APIRouter], fleet: Fleet) -> FastAPI:
     app: FastAPI = FastAPIOffline(
         title="Tasador", summary="Predictions from the model in service.", version=_version(), redirect_slashes=False
     )
@@ -94,15 +107,13 @@ def _framework(parts: Parts, replies: PredictReplies, further: Sequence[APIRoute
     limits = {"max_requests": parts.settings.gateway_max_requests, "max_waiting": parts.settings.gateway_max_waiting}
     app.add_middleware(Edge, tally=parts.tally, **limits)
     register_handlers(app)
-    registry = metrics.registry(metrics.GatewayCollector(parts.tally, parts.follower, parts.logger, parts.watch))
-    fleet = Fleet(sockets, lambda: Told(health=parts.health(), figures=parts.figures(), families=families(registry)))
     for router in (
         predict_router(parts.predictor, replies, parts.settings),
         *further,
         models_router(parts.catalogue),
         admin_router(parts.admin, parts.settings),
         health_router(parts.health, parts.watch.missing, fleet),
-        metrics_router(parts.figures, registry, fleet),
+        metrics_router(parts.figures, parts.registry, fleet),
         pages_router(),
     ):
         app.include_router(router)

@@ -1,6 +1,7 @@
 """How a worker takes connections from the port of all, and how it leaves.
 
-- It takes none before it serves what it should: until then the others take its share.
+- It takes none before it serves what it should: until then the others take its share. Where none of them serves
+  either it takes them all the same, because somebody must say what is wrong.
 - The kernel gives each worker its share, in a queue of its own. What still waits in another's a moment later, because
   that one died, hangs or leaves, it takes as well. One shared queue would need no such look, and would spread badly:
   who wakes up first takes all that wait, 15 of 16 connections that come at once.
@@ -11,7 +12,7 @@ import asyncio
 import socket
 import time
 from asyncio import AbstractServer, Protocol
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import uvicorn
@@ -21,8 +22,8 @@ from shared.process import BACKLOG
 
 LOOK_SECONDS = 0.05
 """How often it looks into the queues of the others: what waits there waits no longer than this."""
-PATIENCE_SECONDS = 10.0
-"""To serve the desired version. Then it takes connections without: somebody must say what is wrong."""
+PATIENCE_SECONDS = 3.0
+"""To serve the desired version, before it asks whether others do."""
 LEAVE_SECONDS = 1.0
 """For callers to ask once more. Then nothing is asked for on what is still open."""
 _POLL = 0.02
@@ -31,17 +32,29 @@ _POLL = 0.02
 class Door:
     """A worker's part of the port of all."""
 
-    def __init__(self, sockets: Sockets, server: uvicorn.Server, settled: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        sockets: Sockets,
+        server: uvicorn.Server,
+        serves: Callable[[], bool],
+        others_serve: Callable[[], Awaitable[bool]],
+        *,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         self._sockets = sockets
         self._server = server
-        self._settled = settled
+        self._serves = serves
+        self._others_serve = others_serve
+        self._patience = patience
         self._listening: AbstractServer | None = None
         self._joining: set[asyncio.Task[None]] = set()
 
     async def keep(self) -> None:
-        """Take connections for ever, once `settled` says so."""
+        """Take connections for ever, once there is reason to."""
         assert self._sockets.shared is not None
-        await _until(self._settled, PATIENCE_SECONDS)
+        await _until(self._serves, self._patience)
+        while not self._serves() and await self._others_serve():
+            await _until(self._serves, self._patience)
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(self._connect, sock=self._sockets.shared, backlog=BACKLOG)
         while True:

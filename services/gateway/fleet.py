@@ -52,9 +52,10 @@ class Worker:
 class Fleet:
     """The workers as one of them sees them."""
 
-    def __init__(self, sockets: Sockets | None, tell: Callable[[], Told]) -> None:
+    def __init__(self, sockets: Sockets | None, tell: Callable[[], Told], *, seconds: float = SECONDS) -> None:
         self.tell = tell
         self._sockets = sockets
+        self._seconds = seconds
         self._last: dict[int, Told] = {}
 
     async def asked(self, scope: Mapping[str, Any]) -> list[Worker]:
@@ -64,9 +65,15 @@ class Fleet:
         others = await asyncio.gather(*(self._ask(*other) for other in self._sockets.others.items()))
         return sorted([Worker(self._sockets.worker, self.tell()), *others], key=lambda worker: worker.number)
 
+    async def others_serve(self) -> bool:
+        """Tell whether another has a model."""
+        others = self._sockets.others if self._sockets else {}
+        said = await asyncio.gather(*(self._ask(*other) for other in others.items()))
+        return any(worker.answers and worker.told and worker.told.health.model_loaded for worker in said)
+
     async def _ask(self, number: int, address: tuple[str, int]) -> Worker:
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(self._seconds):
                 told = self._last[number] = await _fetch(*address)
         except (OSError, ValueError):  # it starts, hangs (a TimeoutError is an OSError), or died half-way
             return Worker(number, self._last.get(number), answers=False)
