@@ -121,7 +121,8 @@ class ChunkWork:
         self, attempt: Attempt, spec: JobSpec, scored: Scored, dead: Sequence[DeadLetter] = ()
     ) -> Committed:
         """Store the part first: when Redis hears of it, it is durable. Its name is this attempt's alone."""
-        attempt.scored()
+        if not attempt.isolated:  # it was unlucky once: rows of the next one must not end this process under it again
+            attempt.scored()
         held = attempt.held
         key = await insist("writing a part", lambda: self._put(held, scored))
         part = Part(key=key, sha256=scored.sha256, rows=scored.rows, failed=scored.failed, dead_letters=tuple(dead))

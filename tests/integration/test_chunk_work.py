@@ -139,6 +139,23 @@ async def test_a_chunk_is_scored_while_the_part_of_the_one_before_is_written(ben
     await jobs.assert_complete(spec, x)
 
 
+async def test_a_chunk_that_was_tried_before_is_committed_before_the_next_one_is_scored(bench: Bench) -> None:
+    """Rows of that one may end the process; after a few such ends a chunk is given up, all rows of it."""
+    store = slow(bench)
+    jobs = await Jobs.of(bench.queue, store)
+    spec = await jobs.submit(jobs.rows(100), 100)
+    await bench.redis.hset(bench.queue.keys.job(spec.id), "suspect", "1")
+    bench = replace(bench, store=store)
+    worker = bench.worker()
+    first = asyncio.create_task(worker.process(await bench.next_entry()))
+    await eventually(lambda: asyncio.sleep(0, store.asked == 1))
+    assert not first.done(), "the next one may begin"
+    store.may.set()
+    await first
+    await worker.written()
+    assert (await jobs.status(spec)).done == 100
+
+
 async def test_a_part_that_is_abandoned_leaves_its_chunk_to_others(bench: Bench) -> None:
     store = slow(bench)
     jobs = await Jobs.of(bench.queue, store)
