@@ -23,7 +23,7 @@ class Moment(NamedTuple):
     syncing: float
     """Of these, writing and syncing the append-only file."""
     trips: float
-    """Messages of clients that were answered."""
+    """Answers to clients."""
     commands: float
     """With those that scripts call."""
     syncs: float
@@ -47,7 +47,7 @@ async def see(redis: Redis, valkey: Server, others: Sequence[Server]) -> Moment:
         others=sum(server.busy() for server in others),
         awake=info["used_active_time_main_thread"],
         syncing=info["eventloop_duration_aof_sum"] / 1e6,
-        trips=info["total_reads_processed"],
+        trips=info["total_writes_processed"],  # of answers; a question may be read in two pieces
         commands=info["total_commands_processed"],
         syncs=output.write_count - info["total_writes_processed"],
         written=output.write_chars - info["total_net_output_bytes"],
