@@ -25,7 +25,7 @@ def telemetry(run: Run) -> Iterator[Table]:
     for model in MODELS:
         trained = train(run.directory / model, model)
         with ExitStack() as stack:
-            everything, stripped = tasador(run, stack, Training.of(model), trained)
+            everything, _, stripped = tasador(run, stack, Training.of(model), trained)
             found = take_rounds([stripped, everything], CONNECTIONS, run.rounds(ROUNDS), SECONDS, SECONDS)
         rows: list[list[Cell]] = []
         for name, rounds in found.items():

@@ -4,6 +4,7 @@ A row costs one call that packs it. It is counted for `/metrics` when somebody l
 every moment answered = sent + dropped + waiting, and what is being sent still waits.
 """
 
+import asyncio
 import struct
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from shared.engine import Model
 TIME, LATENCY, PREDICTION, INDEX, IS_BATCH, FEATURES = range(6)
 """Columns of a block; the features are the last ones."""
 _SPARES = 2  # one is filled while another is sent
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,20 @@ class Event:
     """Rows ready to be sent; the same at every attempt, so that a repeated one is recognised by its sequence."""
 
     rows: int
-    text: str
+    fields: dict[str, Any]
+    """But the columns of numbers."""
+    columns: NDArray[np.float64]
+    """Time, latency, prediction, and the features."""
+
+    async def text(self) -> str:
+        """Return it as JSON. The event loop gets a turn after each column: 1,000 rows take 1 ms in all."""
+        encoded = []
+        for column in self.columns:
+            encoded.append(msgspec.Raw(_encode(column.tolist())))  # NaN becomes null
+            await asyncio.sleep(0)
+        time, latency, prediction, *features = encoded
+        numbers = {"time": time, "latency": latency, "prediction": prediction, "features": features}
+        return _encode(self.fields | numbers).decode()
 
 
 class ScoredRows(NamedTuple):
@@ -167,7 +182,7 @@ class Buffer:
         self._rows_in_full -= block.n
         self._count(block)
         self._sequence += 1
-        event = Event(block.n, _event(self._replica, self._sequence, block))
+        event = _event(self._replica, self._sequence, block)
         block.model = None  # it may be out of service by now, and is large
         if len(self._spares) < _SPARES:
             self._spares.append(block)
@@ -211,11 +226,11 @@ class Buffer:
             block.counted = block.n
 
 
-def _event(replica: str, sequence: int, block: _Block) -> str:
+def _event(replica: str, sequence: int, block: _Block) -> Event:
     assert block.model is not None
-    columns: list[list[float]] = block.values[: block.n].T.tolist()
+    columns = block.values[: block.n].T
     # Encoded by hand: PredictionsLogged would validate each number. A test holds that it reads what is written here.
-    fields: dict[str, Any] = {
+    fields = {
         "event_id": uuid4(),
         "occurred_at": utc_now(),
         "replica": replica,
@@ -225,11 +240,7 @@ def _event(replica: str, sequence: int, block: _Block) -> str:
         "model_name": block.model.name,
         "model_version": block.model.version,
         "request_id": block.request_ids[: block.n],
-        "index": [int(index) for index in columns[INDEX]],
-        "mode": ["batch" if of_batch else "single" for of_batch in columns[IS_BATCH]],
-        "time": columns[TIME],
-        "latency": columns[LATENCY],
-        "features": columns[FEATURES:],  # NaN becomes null
-        "prediction": columns[PREDICTION],
+        "index": columns[INDEX].astype(np.int64).tolist(),
+        "mode": ["batch" if of_batch else "single" for of_batch in columns[IS_BATCH].tolist()],
     }
-    return msgspec.json.encode(fields).decode()
+    return Event(block.n, fields, np.concatenate((columns[:INDEX], columns[FEATURES:])))

@@ -81,7 +81,7 @@ class PredictionLogger:
         self._event = event = self._event or self.buffer.take()
         if event is None:
             return
-        if await self._publish(event.text):
+        if await self._publish(await event.text()):
             self.buffer.sent += event.rows
         else:
             self.buffer.drop(event.rows)

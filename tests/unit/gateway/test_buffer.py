@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.buffer import Buffer, ScoredRows
+from services.gateway.buffer import Buffer, Event, ScoredRows
 from shared.engine import Model
 from shared.events import PredictionsLogged
 from tests.unit.gateway.fakes import A, a_model
@@ -29,10 +29,23 @@ def a_batch(rows: int, model: Model = ONE, first: int = 0) -> ScoredRows:
     return ScoredRows(indexes, matrix, indexes / 4, 0.002)
 
 
+def text(event: Event) -> str:
+    turns = 0
+    work = event.text()
+    while True:
+        try:
+            work.send(None)
+        except StopIteration as done:
+            assert turns == len(event.columns), "it would hold the event loop"
+            found: str = done.value
+            return found
+        turns += 1
+
+
 def events(buffer: Buffer) -> list[PredictionsLogged]:
     found = []
     while event := buffer.take():
-        found.append(PredictionsLogged.of_entry({"__data__": event.text}))
+        found.append(PredictionsLogged.of_entry({"__data__": text(event)}))
         assert found[-1].rows == event.rows
     return found
 
@@ -122,7 +135,7 @@ def test_every_row_is_waiting_sent_or_dropped_and_counted_once(
             assert buffer.counted().rows == +answered
         elif event := buffer.take():
             buffer.sent += event.rows
-            sent.append(PredictionsLogged.of_entry({"__data__": event.text}))
+            sent.append(PredictionsLogged.of_entry({"__data__": text(event)}))
         assert buffer.answered == answered.total() == buffer.sent + buffer.dropped + len(buffer)
         assert len(buffer) <= capacity
     assert buffer.counted().rows == +answered
