@@ -14,11 +14,12 @@ from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from services.gateway.edge import request_ids
-from services.gateway.problems import MEDIA_TYPE, Problem
-from services.gateway.wire import Joining, JoiningProtocol
+from services.gateway.problems import Problem
+from services.gateway.reply import refusal
+from services.gateway.wire import Joining, JoiningProtocol, written
 from shared.telemetry import get_logger
 
 HEAD_BYTES = 1 << 16
@@ -136,7 +137,9 @@ class GatewayProtocol(JoiningProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if not begun:
-            self.transport.write(_answer(problem, self.server_state.default_headers))
+            request_id = _new_id()
+            last = [*self.server_state.default_headers, (b"connection", b"close")]
+            self.transport.write(written(refusal(problem, request_id), request_id, last))
         self._deaf = True
         self.transport.close()
 
@@ -211,11 +214,3 @@ def _problem(error: httptools.HttpParserError) -> Problem:
         return Problem("malformed-request", f"this is not HTTP/1.1: {str(cause)[:200]}")
     log.error("request failed", exc_info=cause)
     return Problem("internal-error", "the request could not be read")
-
-
-def _answer(problem: Problem, headers: list[tuple[bytes, bytes]]) -> bytes:
-    request_id = _new_id()
-    body = problem.body(request_id)
-    own = {"content-type": MEDIA_TYPE, "content-length": len(body), "x-request-id": request_id, "connection": "close"}
-    lines = [b"%b: %b\r\n" % header for header in headers] + [f"{n}: {v}\r\n".encode() for n, v in own.items()]
-    return b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body])

@@ -8,10 +8,9 @@ insides of uvicorn; so `trial` has to find first that they are what they were.
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
 from services.gateway.connection import GatewayProtocol
 from services.gateway.reply import Reply
+from services.gateway.wire import written
 
 Head = list[tuple[bytes, bytes]]
 Answer = Callable[[Head, bytes], tuple[Reply, str] | None]
@@ -85,7 +84,5 @@ class ImmediateProtocol(GatewayProtocol):
 
     def _send(self, reply: Reply, request_id: str) -> None:
         self._unset_keepalive_if_required()
-        headers = [*self.server_state.default_headers, *reply.headers, (b"x-request-id", request_id.encode())]
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        self.transport.write(b"".join((STATUS_LINE[reply.status], *lines, b"\r\n", reply.body)))
+        self.transport.write(written(reply, request_id, self.server_state.default_headers))
         self.on_response_complete()

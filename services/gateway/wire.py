@@ -5,12 +5,22 @@ gateway that is killed between the two has given half an answer, which no proxy 
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from services.gateway.reply import Reply
 
 PIECE_BYTES = 1 << 16
 """Waits to be joined, at most."""
+
+
+def written(reply: Reply, request_id: str, further: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return an answer as it is sent, with `further` headers."""
+    headers = [*further, *reply.headers, (b"x-request-id", request_id.encode())]
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    return b"".join((STATUS_LINE[reply.status], *lines, b"\r\n", reply.body))
 
 
 class JoiningProtocol(HttpToolsProtocol):
