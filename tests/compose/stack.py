@@ -153,9 +153,13 @@ class ComposeStack:
         return self.compose("logs", "--no-color", "--no-log-prefix", service)
 
     def events(self, service: str, **fields: object) -> list[dict[str, Any]]:
-        """Return the lines of a service's log that hold these fields."""
+        """Return the lines of a service's log that hold these fields, as they followed each other.
+
+        The logs of several replicas come mixed in no order.
+        """
         lines = (_document(line) for line in self.logs(service).splitlines())
-        return [line for line in lines if fields.items() <= line.items()]
+        found = [line for line in lines if fields.items() <= line.items()]
+        return sorted(found, key=lambda line: str(line.get("timestamp", "")))  # the proxy tells no time
 
     def told(self, *, of_all: bool = False) -> str:
         """Return how each container is, and the end of what it says where that is not well."""

@@ -128,7 +128,7 @@ def test_without_any_the_proxy_says_so_in_the_shape_of_all_errors(
         "detail": "No gateway takes requests; try again.",
         "request_id": request_id,
     }
-    (line,) = stack.events("proxy", request_id=request_id)
+    (line,) = stack.wait(lambda: stack.events("proxy", request_id=request_id))
     assert (line["service"], line["method"], line["path"], line["status"]) == ("proxy", "POST", "/predict", 503)
 
 

@@ -1,6 +1,7 @@
 """One id through the logs of all containers, and to whoever is told by webhook."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_a_job_is_followed_from_its_request_to_its_webhook(
     sent = stack.wait(lambda: [json.loads(line) for line in run("docker", "logs", receiver).splitlines()])
 
     assert told(stack, "gateway", request_id) == ["job accepted"]
-    assert told(stack, "scorer", request_id) == ["job started", "job finished"]
+    stack.wait(lambda: told(stack, "scorer", request_id) == ["job started", "job finished"])
     stack.wait(lambda: sorted(told(stack, "monitor", request_id)) == ["job finished", "webhook"])
     for service in ("gateway", "scorer", "monitor"):
         lines = stack.events(service, request_id=request_id)
@@ -111,14 +112,11 @@ def test_a_command_is_followed_to_all_that_carry_it_out(stack: ComposeStack) -> 
     operation = answer.raise_for_status().json()
     assert operation["state"] == "succeeded", operation
     swapped = ["accepting a candidate", "serving"]
-    assert told(stack, "gateway", request_id) == ["command given", *swapped]
-    assert sorted(told(stack, "scorer", request_id)) == sorted(swapped * len(stack.ps("scorer")))
-    assert told(stack, "trainer", request_id) == [
-        "command taken",
-        "promotion staged",
-        "rolled_back",
-        "command succeeded",
-    ]
+    steps = ["command taken", "promotion staged", "rolled_back", "command succeeded"]
+    stack.wait(lambda: told(stack, "trainer", request_id) == steps)
+    stack.wait(lambda: told(stack, "gateway", request_id) == ["command given", *swapped])
+    scorers = len(stack.ps("scorer"))
+    stack.wait(lambda: told_by_each(stack, "scorer", request_id) == [swapped] * scorers)
 
 
 def test_every_line_of_our_services_can_be_read_by_a_machine(stack: ComposeStack) -> None:
@@ -130,3 +128,11 @@ def test_every_line_of_our_services_can_be_read_by_a_machine(stack: ComposeStack
 
 def told(stack: ComposeStack, service: str, request_id: str) -> list[str]:
     return [line["event"] for line in stack.events(service, request_id=request_id)]
+
+
+def told_by_each(stack: ComposeStack, service: str, request_id: str) -> list[list[str]]:
+    """Return what each replica has told."""
+    told = defaultdict(list)
+    for line in stack.events(service, request_id=request_id):
+        told[line["replica"]].append(line["event"])
+    return list(told.values())
