@@ -11,13 +11,16 @@ from typing import Any
 import msgspec
 import uvicorn
 
-from services.gateway.connection import GatewayProtocol
 from services.gateway.decode import RowDecoder
+from services.gateway.exchange import EXTENSION, Exchange, ExchangingProtocol
 from services.gateway.predict import Answer
+from services.gateway.reply import Reply
 from services.gateway.settings import GatewaySettings
 from shared import artifact
 from shared.engine import Model, load_model
 from shared.store import Store
+
+JSON = ((b"content-type", b"application/json"),)
 
 
 class Stripped:
@@ -26,6 +29,10 @@ class Stripped:
         self._decode = RowDecoder(model.signature).decode
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        exchange: Exchange | None = scope.pop("extensions", {}).get(EXTENSION)
+        if exchange is not None and (whole := exchange.body()) is not None:
+            exchange.answer(Reply(200, JSON, self._handle(whole)), "")
+            return
         message = await receive()
         body = message["body"]
         while message["more_body"]:
@@ -56,6 +63,6 @@ async def _load(settings: GatewaySettings) -> Model:
 
 if __name__ == "__main__":
     app = Stripped(asyncio.run(_load(GatewaySettings.load())))
-    options: dict[str, Any] = {"http": GatewayProtocol, "ws": "none", "lifespan": "off", "interface": "asgi3"}
+    options: dict[str, Any] = {"http": ExchangingProtocol, "ws": "none", "lifespan": "off", "interface": "asgi3"}
     options |= {"access_log": False, "proxy_headers": False, "server_header": False, "log_level": "warning"}
     uvicorn.run(app, port=int(sys.argv[1]), **options)

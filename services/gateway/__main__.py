@@ -18,6 +18,7 @@ from services.gateway.buffer import Buffer
 from services.gateway.connection import GatewayProtocol
 from services.gateway.dead_letters import Letters, dead_letters_router
 from services.gateway.door import Door
+from services.gateway.exchange import ExchangingProtocol
 from services.gateway.fleet import Fleet
 from services.gateway.immediate import ImmediateProtocol
 from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
@@ -28,7 +29,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.sockets import Sockets, open_sockets
 from services.gateway.tally import Tally
 from services.gateway.telemetry import PredictionLogger
-from services.gateway.trial import trial
+from services.gateway.trial import trial_of_exchanges, trial_of_immediate
 from services.gateway.watch import Watch
 from shared.broker import connect
 from shared.follower import ModelFollower
@@ -87,7 +88,7 @@ async def serve(settings: GatewaySettings, sockets: Sockets) -> None:
     gc.collect()
     gc.freeze()  # looking through what stays for ever takes 80 ms, in which no prediction is answered
     fast = settings.gateway_fast_path and not refused
-    protocol = partial(ImmediateProtocol, app.at_once) if fast else GatewayProtocol
+    protocol = partial(ImmediateProtocol, app.at_once) if fast else await _usual_protocol()
     server = uvicorn.Server(_server_config(app, protocol, settings))
     server.config.load()  # before the door needs it
     door = Door(sockets, server, lambda: _serves(parts.follower), fleet.others_serve) if sockets.shared else None
@@ -143,10 +144,16 @@ async def _show(parts: Parts) -> None:
 
 
 async def _fast_path_refused(settings: GatewaySettings) -> str:
-    refused = await trial() if settings.gateway_fast_path else ""
+    refused = await trial_of_immediate() if settings.gateway_fast_path else ""
     if refused:
         log.warning("the fast path does not work with this uvicorn", reason=refused, uvicorn=uvicorn.__version__)
     return refused
+
+
+async def _usual_protocol() -> type[GatewayProtocol]:
+    if refused := await trial_of_exchanges():
+        log.warning("predictions take longer with this uvicorn", reason=refused, uvicorn=uvicorn.__version__)
+    return GatewayProtocol if refused else ExchangingProtocol
 
 
 def _server_config(app: object, protocol: object, settings: GatewaySettings) -> uvicorn.Config:

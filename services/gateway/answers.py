@@ -1,5 +1,7 @@
 """What `POST /predict` answers over HTTP, whoever carries it: the front, FastAPI's route, or a protocol of ours."""
 
+from collections.abc import Mapping
+
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
@@ -10,9 +12,14 @@ from services.gateway.problems import Problem
 from services.gateway.reply import Reply, refusal
 from shared.telemetry import get_logger
 
-_JSON = (b"content-type", b"application/json")
+_JSON = ((b"content-type", b"application/json"),)
 
 log = get_logger(__name__)
+
+
+def is_plain(head: Mapping[bytes, bytes]) -> bool:
+    """Whether a body needs no closer look before it is taken for JSON."""
+    return head.get(b"content-type") == b"application/json" and b"content-encoding" not in head
 
 
 class PredictReplies:
@@ -31,7 +38,7 @@ class PredictReplies:
     def answer(self, body: bytes, request_id: str) -> Reply:
         """Answer a body that came whole and is said to be JSON."""
         try:
-            return _found(self._predictor.handle(body, request_id))
+            return Reply(200, _JSON, self._predictor.handle(body, request_id))
         except Exception as error:
             return _instead(error, request_id)
 
@@ -39,18 +46,14 @@ class PredictReplies:
         """Answer a request of which the head has come."""
         try:
             headers = dict(reversed(scope["headers"]))  # of two with one name the first counts
-            if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
+            if not is_plain(headers):
                 require_json(Request(scope))
             body = await receive_body(receive, headers.get(b"content-length"), self.max_bytes, self._body_seconds)
             if self.at_once:
                 return self.answer(body, request_id)
-            return _found(await self._predictor.handle_slowly(body, request_id))
+            return Reply(200, _JSON, await self._predictor.handle_slowly(body, request_id))
         except Exception as error:
             return _instead(error, request_id)
-
-
-def _found(body: bytes) -> Reply:
-    return Reply(200, [_JSON, (b"content-length", b"%d" % len(body))], body)
 
 
 def _instead(error: Exception, request_id: str) -> Reply:

@@ -5,7 +5,7 @@ give the same one, and the same warnings.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -22,6 +22,9 @@ class Read(NamedTuple):
     warnings: Sequence[RowWarning]
 
 
+_Decode = Callable[[bytes], msgspec.Struct]
+
+
 class RowDecoder:
     """Built once per signature."""
 
@@ -29,25 +32,32 @@ class RowDecoder:
         self._signature = signature
         self._codes = _codes_by_place(signature)
         self._nullable = [i for i, f in enumerate(signature.features) if f.kind == "numeric" and f.nullable]
-        self._decoders = [
+        self._as_it_is = not self._codes and not self._nullable
+        decoders: list[_Decode] = [
             msgspec.json.Decoder(_row_type(signature, ranges)).decode
             for ranges in (True, False)
             if len(signature.features) <= MAX_FEATURES and names_are_plain(signature)
         ]
+        self._within: _Decode
+        self._anywhere: _Decode
+        self._within, self._anywhere = decoders or (_nothing, _nothing)
 
     def decode(self, body: bytes) -> Read | None:
         """Return the row; None if it needs a closer look, which may well find it good."""
-        for warns, decode in enumerate(self._decoders):
-            try:
-                row = self._encoded(msgspec.structs.astuple(decode(body)))
-            except (ValueError, KeyError):  # not only msgspec's: a name in bad UTF-8, a category that is not known
-                continue
-            return Read(row, unusual(self._signature, row) if warns else ())
-        return None
+        try:
+            return Read(self._row(self._within(body)), ())
+        except _REFUSALS:
+            pass
+        try:
+            row = self._row(self._anywhere(body))
+        except _REFUSALS:
+            return None
+        return Read(row, unusual(self._signature, row))
 
-    def _encoded(self, values: tuple[Any, ...]) -> Sequence[float]:
+    def _row(self, read: msgspec.Struct) -> Sequence[float]:
         """Raises KeyError."""
-        if not self._codes and not self._nullable:
+        values: tuple[Any, ...] = msgspec.structs.astuple(read)
+        if self._as_it_is:
             return values
         row = list(values)
         for place in self._nullable:
@@ -56,6 +66,14 @@ class RowDecoder:
         for place, codes in self._codes:
             row[place] = codes[row[place]]
         return row
+
+
+_REFUSALS = (ValueError, KeyError)
+"""Not only msgspec's: a name in bad UTF-8, a category that is not known."""
+
+
+def _nothing(body: bytes) -> msgspec.Struct:
+    raise ValueError
 
 
 def _row_type(signature: Signature, ranges: bool) -> type[msgspec.Struct]:

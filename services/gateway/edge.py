@@ -106,7 +106,7 @@ class _Answer:
 
     async def problem(self, problem: Problem) -> None:
         reply = refusal(problem, self.request_id)
-        await self.send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await self.send({"type": "http.response.start", "status": reply.status, "headers": reply.headers_with_length})
         await self.send({"type": "http.response.body", "body": reply.body})
 
 
@@ -133,10 +133,13 @@ def too_many(tally: Tally, limit: int) -> Problem | None:
 def given_id(scope: Scope) -> str | None:
     """Return the id that a request brought, if it is one."""
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SANE.fullmatch(value):
-            given: bytes = value
-            return given.decode()
+        if name == b"x-request-id" and (sane := sane_id(value)):
+            return sane
     return None
+
+
+def sane_id(given: bytes) -> str | None:
+    return given.decode() if _SANE.fullmatch(given) else None
 
 
 def _waits(scope: Scope) -> bool:

@@ -5,22 +5,22 @@ answered so, by the same function as always. Everything else is handed on as if 
 insides of uvicorn; so `trial` has to find first that they are what they were.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.gateway.connection import GatewayProtocol
+from services.gateway.answers import is_plain
+from services.gateway.exchange import ExchangingProtocol
 from services.gateway.reply import Reply
 from services.gateway.wire import written
 
-Head = list[tuple[bytes, bytes]]
+Head = Mapping[bytes, bytes]
 Answer = Callable[[Head, bytes], tuple[Reply, str] | None]
 """Returns the answer to a body and the request's id; None where it should be asked for as always."""
 
 _URL = b"/predict"
-_JSON = b"application/json"
 
 
-class ImmediateProtocol(GatewayProtocol):
+class ImmediateProtocol(ExchangingProtocol):
     """One connection."""
 
     def __init__(self, answer: Answer, **given: Any) -> None:
@@ -49,7 +49,7 @@ class ImmediateProtocol(GatewayProtocol):
 
     def on_message_complete(self) -> None:
         if self._held is not None:
-            answered = self._answer(self.headers, b"".join(self._held))
+            answered = self._answer(dict(self.headers), b"".join(self._held))
             if answered is not None:
                 self._held = None
                 self._send(*answered)
@@ -62,12 +62,12 @@ class ImmediateProtocol(GatewayProtocol):
         parser, cycle = self.parser, self.cycle
         if self.url != _URL or parser.get_method() != b"POST" or (cycle is not None and not cycle.response_complete):
             return False
-        head = dict(reversed(self.headers))  # of two with one name the first counts
+        head = dict(self.headers)
         return (
-            head.get(b"content-type") == _JSON
+            is_plain(head)
             and b"content-length" in head
-            and b"content-encoding" not in head
-            and [name for name, _ in self.headers].count(b"host") == 1
+            and b"host" in head
+            and len(head) == len(self.headers)  # nothing is said twice
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
             and not parser.should_upgrade()
@@ -83,6 +83,6 @@ class ImmediateProtocol(GatewayProtocol):
             super().on_body(part)
 
     def _send(self, reply: Reply, request_id: str) -> None:
-        self._unset_keepalive_if_required()
-        self.transport.write(written(reply, request_id, self.server_state.default_headers))
+        self._idle_since = None
+        self._joining.write_now(written(reply, request_id, self.server_state.default_headers))
         self.on_response_complete()

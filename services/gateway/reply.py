@@ -1,19 +1,26 @@
 """A whole answer, before it is sent."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.gateway.problems import MEDIA_TYPE, Problem
 
+Header = tuple[bytes, bytes]
+
 
 class Reply(NamedTuple):
-    """A whole answer, but for the request's id: who sends it adds `x-request-id`."""
+    """A whole answer, but for its length and the request's id, which whoever sends it adds."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: Sequence[Header]
     body: bytes
+
+    @property
+    def headers_with_length(self) -> list[Header]:
+        return [*self.headers, (b"content-length", b"%d" % len(self.body))]
 
 
 def refusal(problem: Problem, request_id: str) -> Reply:
-    body = problem.body(request_id)
-    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} | problem.headers
-    return Reply(problem.status, [(name.lower().encode(), value.encode()) for name, value in headers.items()], body)
+    headers = {"content-type": MEDIA_TYPE} | problem.headers
+    lower = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return Reply(problem.status, lower, problem.body(request_id))

@@ -10,17 +10,17 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from services.gateway.reply import Reply
+from services.gateway.reply import Header, Reply
 
 PIECE_BYTES = 1 << 16
 """Waits to be joined, at most."""
 
 
-def written(reply: Reply, request_id: str, further: Iterable[tuple[bytes, bytes]]) -> bytes:
+def written(reply: Reply, request_id: str, further: Iterable[Header]) -> bytes:
     """Return an answer as it is sent, with `further` headers."""
-    headers = [*further, *reply.headers, (b"x-request-id", request_id.encode())]
-    lines = [b"%b: %b\r\n" % header for header in headers]
-    return b"".join((STATUS_LINE[reply.status], *lines, b"\r\n", reply.body))
+    lines = b"".join([b"%b: %b\r\n" % header for header in (*further, *reply.headers)])
+    ends = (len(reply.body), request_id.encode(), reply.body)
+    return b"%b%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (STATUS_LINE[reply.status], lines, *ends)
 
 
 class JoiningProtocol(HttpToolsProtocol):
@@ -56,6 +56,14 @@ class Joining:
         self._size += len(data)
         if self._size >= PIECE_BYTES:  # a body that never waits must not grow here, where nothing slows it down
             self.flush()
+
+    def write_now(self, data: bytes) -> None:
+        """Write what nothing is to be joined to."""
+        if self._pieces:
+            self._pieces.append(data)
+            self.flush()
+        elif not self._transport.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         self.flush()

@@ -1,7 +1,9 @@
 """`POST /predict` before the framework: the same answers as the route that is documented, whatever comes."""
 
 import asyncio
+import gc
 import json
+import re
 import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -15,14 +17,17 @@ from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from services.gateway.answers import PredictReplies
+from services.gateway.connection import GatewayProtocol
 from services.gateway.edge import Edge
 from services.gateway.errors import register_handlers
+from services.gateway.exchange import ExchangingProtocol
 from services.gateway.front import Front
 from services.gateway.predict import SLOW_ROW_SECONDS, Predictor
 from services.gateway.routes.predict import predict_router
 from services.gateway.settings import GatewaySettings
 from services.gateway.tally import Tally
 from shared.follower import Serving
+from tests.unit.gateway.connection import Connection
 from tests.unit.gateway.fakes import Follower, Log, Sum, a_model
 from tests.waiting import eventually
 
@@ -256,7 +261,7 @@ async def test_a_quick_model_is_not_sent_to_a_thread() -> None:
 @pytest.mark.parametrize(("body", "status"), [(GOOD, 200), (WARNED, 200), (b"{}", 422), (b"{", 400)])
 async def test_what_is_answered_at_once_is_answered_the_same(body: bytes, status: int) -> None:
     gateway = Gateway()
-    answered = gateway.front.at_once([(b"x-request-id", b"mine")], body)
+    answered = gateway.front.at_once({b"x-request-id": b"mine"}, body)
     assert answered is not None
     asked = await gateway.ask([part(body)], x_request_id="mine")
     assert (answered[0].status, answered[1]) == (asked[0], "mine") == (status, "mine")
@@ -269,10 +274,50 @@ async def test_what_is_answered_at_once_is_answered_the_same(body: bytes, status
 
 def test_at_once_takes_no_place_that_is_not_free_and_no_time() -> None:
     gateway = Gateway(max_requests=1)
-    assert gateway.front.at_once([], b" " * 1000 + GOOD) is None
+    assert gateway.front.at_once({}, b" " * 1000 + GOOD) is None
     gateway.tally.in_flight = 1
-    assert gateway.front.at_once([], GOOD) is None
+    assert gateway.front.at_once({}, GOOD) is None
     gateway.tally.waiting = 1
-    assert gateway.front.at_once([], GOOD) is not None
+    assert gateway.front.at_once({}, GOOD) is not None
     gateway.serve(Sum(), row_seconds=SLOW_ROW_SECONDS * 1.1)
-    assert gateway.front.at_once([], GOOD) is None
+    assert gateway.front.at_once({}, GOOD) is None
+
+
+def written(body: bytes, *headers: str) -> bytes:
+    head = ["POST /predict HTTP/1.1", "host: here", f"content-length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (GOOD, ("content-type: application/json",), 200),
+        (WARNED, ("content-type: application/json", "x-request-id: mine"), 200),
+        (b"{}", ("content-type: application/json",), 422),
+        (GOOD, (), 200),
+        (GOOD, ("content-type: text/csv",), 415),
+        (b" " * 1000 + GOOD, ("content-type: application/json",), 413),
+    ],
+)
+async def test_over_our_protocol_the_answer_is_the_same(body: bytes, headers: tuple[str, ...], status: int) -> None:
+    gateway = Gateway()
+    usual, exchanging = (Connection(gateway.front, each) for each in (GatewayProtocol, ExchangingProtocol))
+    changes = re.compile(rb'content-length: \d+|"inference_time":[^,]*|[0-9a-f]{12}-[0-9a-f]+')  # an id of ours
+    answers = [changes.sub(b"", await each.read(written(body, *headers))) for each in (usual, exchanging)]
+    assert answers[0].startswith(b"HTTP/1.1 %d " % status)
+    assert sorted(answers[0].split(b"\r\n")) == sorted(answers[1].split(b"\r\n"))
+    assert gateway.tally.requests == {("/predict", "POST", status): 2}
+    assert gateway.tally.in_flight == 0
+
+
+async def test_a_request_leaves_nothing_that_only_the_collector_finds() -> None:
+    connection = Connection(Gateway().front, ExchangingProtocol)
+    asked = written(GOOD, "content-type: application/json")
+    await connection.read(asked * 20)
+    gc.collect()
+    gc.disable()
+    try:
+        await connection.read(asked * 20)
+        assert gc.collect() < 20
+    finally:
+        gc.enable()

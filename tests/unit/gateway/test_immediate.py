@@ -1,46 +1,31 @@
 """Predictions that are answered inside the parser, and uvicorns with which that does not work."""
 
-import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from services.gateway.immediate import Head, ImmediateProtocol
 from services.gateway.reply import Reply
-from services.gateway.trial import Nowhere, trial
+from tests.unit.gateway.connection import Connection
 
 JSON = b"content-type: application/json\r\n"
 ASKED = b"POST /predict HTTP/1.1\r\nhost: here\r\n%bcontent-length: 2\r\n\r\n{}"
 
 
 CHUNKED = JSON + b"transfer-encoding: chunked\r\n"
-EMPTY = Reply(200, [], b"")
+EMPTY = Reply(200, (), b"")
 
 
-class Answering:
-    """A protocol on a connection that leads nowhere, and what it was asked."""
+class Answering(Connection):
+    """A protocol that answers in the parser, and what it was asked."""
 
     def __init__(self, reply: Reply | None) -> None:
+        super().__init__(self._app, partial(ImmediateProtocol, self._at_once))
         self._reply = reply
         self.asked: list[bytes] = []
         self.handed_on: list[tuple[str, bytes]] = []
-        self.transport = Nowhere()
-        config = uvicorn.Config(self._app, interface="asgi3", ws="none", lifespan="off", log_config=None)
-        state = ServerState()
-        self.protocol = ImmediateProtocol(self._at_once, config=config, server_state=state, app_state={})
-        self.protocol.connection_made(self.transport)
-
-    async def read(self, *pieces: bytes) -> None:
-        for piece in pieces:
-            self.protocol.data_received(piece)
-        while self.protocol.tasks:
-            await asyncio.wait(self.protocol.tasks)
-        await asyncio.sleep(0)
 
     def _at_once(self, head: Head, body: bytes) -> tuple[Reply, str] | None:
         self.asked.append(body)
@@ -54,7 +39,7 @@ class Answering:
 
 
 async def test_a_plain_prediction_does_not_reach_the_application() -> None:
-    answering = Answering(Reply(422, [(b"content-length", b"2")], b"no"))
+    answering = Answering(Reply(422, (), b"no"))
     await answering.read(ASKED % JSON * 3)
     assert (answering.asked, answering.handed_on) == ([b"{}"] * 3, [])
     assert answering.transport.written.count(b"HTTP/1.1 422 Unprocessable") == 3
@@ -112,28 +97,3 @@ async def test_a_fault_of_ours_is_not_the_callers_and_not_told(monkeypatch: pyte
     await answering.read(ASKED % JSON)
     assert answering.transport.written.startswith(b"HTTP/1.1 500 ")
     assert b"secret" not in answering.transport.written
-
-
-async def test_the_trial_finds_the_uvicorn_that_is_installed_good() -> None:
-    assert await trial() == ""
-
-
-def _nothing(*_: object) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "instead"),
-    [
-        (HttpToolsProtocol, "on_response_complete", None),
-        (HttpToolsProtocol, "on_body", _nothing),
-        (HttpToolsProtocol, "on_message_complete", _nothing),
-        (HttpToolsProtocol, "_start_asgi_task", _nothing),
-        (HttpToolsProtocol, "on_url", _nothing),
-        (FlowControl, "__init__", _nothing),
-    ],
-)
-async def test_the_trial_finds_what_has_changed(
-    monkeypatch: pytest.MonkeyPatch, owner: type, name: str, instead: object
-) -> None:
-    monkeypatch.setattr(owner, name, instead)
-    assert await trial()
