@@ -4,7 +4,7 @@ import pickle
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from shared.settings import ROOT
 from tests.e2e.stack import LocalStack
 
 ROUNDS = 3
+ONE_PROCESS = "one process: Arrow, the engine, Arrow"
 SLOW_ROWS = 100_000  # of the rivals, which take minutes for a million; what is compared is rows/s
 
 
@@ -61,6 +62,8 @@ def jobs(run: Run) -> Iterator[Table]:
                         format = file.suffix[1:]
                         measured = _measured_job(stack, file, directory / f"results.{format}", count)
                         found.setdefault(f"job, {format} to {format}", []).append(measured)
+                    simple = Measured(count, _one_process(onnx, files[0], directory / "simple.csv"))
+                    found.setdefault(ONE_PROCESS, []).append(simple)
                     alone = Measured(few, _scikit(pipeline, directory / "rows.npy", few))
                     found.setdefault(f"scikit-learn alone, 1 process ({few:,} rows)", []).append(alone)
                     rival = Measured(few, score(files[0], directory / "celery.csv", few))
@@ -76,6 +79,12 @@ def _artifact(stack: LocalStack, directory: Path) -> tuple[Path, Path]:
     path = directory / "pipeline.pickle"
     path.write_bytes(pickle.dumps(pipeline))
     return served_artifact(stack) / ONNX, path
+
+
+def _one_process(onnx: Path, source: Path, target: Path) -> float:
+    """Return the seconds of reading, scoring and writing."""
+    command = [sys.executable, "-m", "benchmarks.jobs.one_process", str(onnx), str(source), str(target)]
+    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
 def _scikit(pipeline: Path, array: Path, rows: int) -> float:
@@ -98,14 +107,20 @@ def _busy(stack: LocalStack) -> float:
 
 def _compared(model: str, count: int, found: dict[str, list[Measured]]) -> Table:
     columns = [Column("what"), Column("rows/s", spread=True), Column("of the engine alone", digits=2)]
+    columns.append(Column("of one process", digits=2))
     columns += [Column("CPU s per million rows", digits=1), Column("accepted + scored + saved", "s")]
     limit = next(iter(found.values()))
     rows: list[list[Cell]] = []
     for name, rounds in found.items():
-        ratios = [one.rate / best.rate for one, best in zip(rounds, limit, strict=True)]
+        ratios = _ratios(rounds, limit)
         busy = [one.busy / one.rows * 1e6 for one in rounds if one.busy is not None]
         taken = [one.steps for one in rounds if one.steps is not None]
         steps = [statistics.median(getattr(one, step) for one in taken) for step in Taken.__annotations__ if taken]
         shown = " + ".join(f"{seconds:.1f}" for seconds in steps)
-        rows.append([name, figure([one.rate for one in rounds]), figure(ratios), figure(busy), shown])
+        simple = _ratios(rounds, found[ONE_PROCESS])
+        rows.append([name, figure([one.rate for one in rounds]), *map(figure, (ratios, simple, busy)), shown])
     return Table(model, f"{count:,} rows, {model.replace('_', ' ')}", columns, rows)
+
+
+def _ratios(rounds: Sequence[Measured], of: Sequence[Measured]) -> list[float]:
+    return [one.rate / other.rate for one, other in zip(rounds, of, strict=True)]
