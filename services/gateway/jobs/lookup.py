@@ -11,14 +11,15 @@ from redis.exceptions import RedisError
 
 from services.gateway.problems import ErrorItem, Problem, unavailable
 from shared.clock import utc_now
-from shared.jobs import TERMINAL, JobState, JobStatus, job_time
+from shared.jobs import TERMINAL, JobState, JobStatus, eta_seconds, job_time
 from shared.records import find_job, stored_job
 from shared.scripts import JobQueue
 from shared.store import Store
 from shared.telemetry import get_logger
 
 POLL_SECONDS = (0.05, 0.5)  # first and longest pause between two looks at a job
-POLL_GROWTH = 1.1  # so that its end is told late by no more than a tenth of the wait
+POLL_GROWTH = 1.1  # so that its end is told late by no more than a tenth of the wait,
+POLL_NEAR_END = 8  # and mostly by less: so many times as often when the end is expected
 SCAN = 1000  # jobs looked at for one page of a filtered list
 AT_ONCE = 8  # reads of the store
 
@@ -74,7 +75,7 @@ class Lookup:
             left = deadline - time.monotonic()
             if status.ended or unless(status) or left <= 0 or self.stopping():
                 return status
-            await asyncio.sleep(min(pause, left))
+            await asyncio.sleep(min(until_next_look(status, pause), left))
             pause = min(POLL_GROWTH * pause, longest)
 
     async def page(self, limit: int, cursor: str | None, state: JobState | None) -> Page:
@@ -120,6 +121,12 @@ class Lookup:
         except ValidationError as invalid:  # which must not hide the other jobs
             log.error("cannot read the record of a job", job_id=job_id, error=str(invalid))
             return None
+
+
+def until_next_look(status: JobStatus, pause: float) -> float:
+    """Return how long to wait, at most `pause`: half of what the job is expected to take still."""
+    left = eta_seconds(status, utc_now())
+    return pause if left is None else min(pause, max(left / 2, pause / POLL_NEAR_END))
 
 
 def _time_of(job_id: str) -> datetime:
