@@ -21,7 +21,7 @@ from benchmarks.rivals.catalogue import Place, Rival, Row
 from benchmarks.rivals.environments import environment, installed_version
 from benchmarks.section import Run
 from benchmarks.servers import NotStarted, Server
-from benchmarks.single_tables import BARE, FAST_PATH, STRIPPED, TASADOR
+from benchmarks.single_tables import BARE, FAST_PATH, PLAIN, STRIPPED, TASADOR
 from benchmarks.training import Training
 from tests.e2e.stack import free_ports
 
@@ -54,15 +54,24 @@ def bare(run: Run, stack: ExitStack, training: Training) -> list[Contestant]:
 def tasador(run: Run, stack: ExitStack, training: Training, trained: Trained) -> list[Contestant]:
     gateway = stack.enter_context(a_gateway(run.directory / "gateway", trained))
     fast = stack.enter_context(a_gateway(run.directory / "fast", trained, gateway_fast_path=True))
-    (port,) = free_ports(1)
-    command = [sys.executable, "-m", "benchmarks.stripped", str(port)]
-    stripped = stack.enter_context(Server(command, run.directory, environment=trained.environment()))
+    port, plain_port = free_ports(2)
+    stripped, plain = (
+        stack.enter_context(
+            Server(
+                [sys.executable, "-m", "benchmarks.stripped", *arguments],
+                run.directory,
+                environment=trained.environment(),
+            )
+        )
+        for arguments in ((str(port),), (str(plain_port), "--plain"))
+    )
     return [
         _ready(run, asked, training, servers)
         for asked, servers in (
             (Asked(TASADOR, f"{gateway.url}/predict", dict, _prediction), [gateway.server, gateway.valkey]),
             (Asked(FAST_PATH, f"{fast.url}/predict", dict, _prediction), [fast.server, fast.valkey]),
             (Asked(STRIPPED, f"http://127.0.0.1:{port}/predict", dict, _prediction), [stripped]),
+            (Asked(PLAIN, f"http://127.0.0.1:{plain_port}/predict", dict, _prediction), [plain]),
         )
     ]
 

@@ -10,6 +10,8 @@ from benchmarks.wrk import Load
 
 BARE = "bare uvicorn, a constant"
 TASADOR, FAST_PATH, STRIPPED = "Tasador", "Tasador, fast path", "Tasador, stripped"
+PLAIN = "its decoder and engine, plain ASGI"
+OURS = frozenset((BARE, TASADOR, FAST_PATH, STRIPPED, PLAIN))
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def _figures(rounds: Sequence[Round]) -> list[Cell]:
 def _ahead(found: Mapping[str, Sequence[Round]]) -> list[str]:
     """Say how far ahead of the best other server Tasador is: by shares of the constant answer in the same round."""
     shares = {name: statistics.median(one.of_first for one in rounds) for name, rounds in found.items()}
-    others = {name: share for name, share in shares.items() if name not in (BARE, TASADOR, FAST_PATH, STRIPPED)}
+    others = {name: share for name, share in shares.items() if name not in OURS}
     if TASADOR not in shares or not any(others.values()):
         return []
     best = max(others, key=others.__getitem__)

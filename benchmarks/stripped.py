@@ -1,6 +1,7 @@
 """What predicting itself costs over HTTP: the gateway's own steps from body to answer, without all that is around.
 
 Without ids, metrics, telemetry, limits, documentation: `python -m benchmarks.stripped PORT`, with a gateway's settings.
+With `--plain` it is what one would write by hand, a function of ASGI on uvicorn's own protocol.
 """
 
 import asyncio
@@ -63,6 +64,7 @@ async def _load(settings: GatewaySettings) -> Model:
 
 if __name__ == "__main__":
     app = Stripped(asyncio.run(_load(GatewaySettings.load())))
-    options: dict[str, Any] = {"http": ExchangingProtocol, "ws": "none", "lifespan": "off", "interface": "asgi3"}
+    http: Any = "httptools" if "--plain" in sys.argv else ExchangingProtocol
+    options: dict[str, Any] = {"http": http, "ws": "none", "lifespan": "off", "interface": "asgi3"}
     options |= {"access_log": False, "proxy_headers": False, "server_header": False, "log_level": "warning"}
     uvicorn.run(app, port=int(sys.argv[1]), **options)

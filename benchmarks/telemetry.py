@@ -25,8 +25,8 @@ def telemetry(run: Run) -> Iterator[Table]:
     for model in MODELS:
         trained = train(run.directory / model, model)
         with ExitStack() as stack:
-            everything, _, stripped = tasador(run, stack, Training.of(model), trained)
-            found = take_rounds([stripped, everything], CONNECTIONS, run.rounds(ROUNDS), SECONDS, SECONDS)
+            everything, _, stripped, plain = tasador(run, stack, Training.of(model), trained)
+            found = take_rounds([stripped, everything, plain], CONNECTIONS, run.rounds(ROUNDS), SECONDS, SECONDS)
         rows: list[list[Cell]] = []
         for name, rounds in found.items():
             rates = [one.load.rate for one in rounds]

@@ -38,7 +38,7 @@ class Event:
     columns: NDArray[np.float64]
     """Time, latency, prediction, and the features; each contiguous."""
 
-    async def text(self) -> str:
+    async def text(self) -> bytes:
         """Return it as JSON. The event loop gets a turn after each column: 1,000 rows take 0.5 ms in all.
 
         orjson reads the numbers where they lie, in half the time that lists of them take.
@@ -49,7 +49,7 @@ class Event:
             await asyncio.sleep(0)
         time, latency, prediction, *features = encoded
         numbers = {"time": time, "latency": latency, "prediction": prediction, "features": features}
-        return _encode(self.fields | numbers).decode()
+        return _encode(self.fields | numbers)
 
 
 class ScoredRows(NamedTuple):

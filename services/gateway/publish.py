@@ -30,7 +30,7 @@ def publisher(redis: Redis, keys: Keys, max_bytes: int) -> Publish:
     script = redis.register_script(_PUBLISH)
     stream = keys.stream(PredictionsLogged.stream)
 
-    async def publish(event: str) -> bool:
+    async def publish(event: bytes) -> bool:
         return bool(await script(keys=[stream], args=[event, max_bytes, MEMORY_SHARE]))
 
     return publish

@@ -14,7 +14,7 @@ from shared.telemetry import get_logger
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # seconds between attempts while Redis is away
 
-Publish = Callable[[str], Awaitable[bool]]
+Publish = Callable[[bytes], Awaitable[bool]]
 """Append the event (JSON) to its stream. False: there was no room for it, and it is lost. Raises one of UNAVAILABLE."""
 
 log = get_logger(__name__)

@@ -17,7 +17,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.delivery
 
-EVENT = "x" * 10_000
+EVENT = b"x" * 10_000
 
 
 async def logged(redis: Redis, keys: Keys) -> list[PredictionsLogged]:

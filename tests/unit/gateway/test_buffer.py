@@ -29,7 +29,7 @@ def a_batch(rows: int, model: Model = ONE, first: int = 0) -> ScoredRows:
     return ScoredRows(indexes, matrix, indexes / 4, 0.002)
 
 
-def text(event: Event) -> str:
+def text(event: Event) -> bytes:
     turns = 0
     work = event.text()
     while True:
@@ -37,7 +37,7 @@ def text(event: Event) -> str:
             work.send(None)
         except StopIteration as done:
             assert turns == len(event.columns), "it would hold the event loop"
-            found: str = done.value
+            found: bytes = done.value
             return found
         turns += 1
 

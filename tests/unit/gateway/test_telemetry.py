@@ -25,7 +25,7 @@ class Stream:
         self.state = "up"
         self.events: list[PredictionsLogged] = []
 
-    async def publish(self, event: str) -> bool:
+    async def publish(self, event: bytes) -> bool:
         if self.state == "away":
             raise RedisConnectionError("away")
         if self.state == "hangs":
