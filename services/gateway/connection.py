@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from services.gateway.edge import request_ids
 from services.gateway.problems import Problem
 from services.gateway.reply import refusal
-from services.gateway.wire import Joining, JoiningProtocol, written
+from services.gateway.wire import Joining, JoiningProtocol, with_close, written
 from shared.telemetry import get_logger
 
 HEAD_BYTES = 1 << 16
@@ -175,7 +175,7 @@ class GatewayProtocol(JoiningProtocol):
             self.cycle.message_event.set()
         if not begun:
             request_id = _new_id()
-            last = [*self.server_state.default_headers, (b"connection", b"close")]
+            last = with_close(self.server_state.default_headers)
             self.transport.write(written(refusal(problem, request_id), request_id, last))
         self._deaf = True
         self.transport.close()

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from services.gateway.connection import GatewayProtocol
 from services.gateway.reply import Reply
-from services.gateway.wire import Joining, written
+from services.gateway.wire import Joining, with_close, written
 
 EXTENSION = "tasador.exchange"
 """Its name among the extensions of a scope. Who takes it removes it: it leads back to the scope."""
@@ -41,12 +41,11 @@ class Exchange:
     def answer(self, reply: Reply, request_id: str) -> None:
         """Send the answer, in the same turn of the event loop in which there was a body."""
         cycle = self._cycle
-        headers = cycle.default_headers
-        last = not cycle.keep_alive or CLOSE_HEADER in headers
-        if last and CLOSE_HEADER not in headers:
-            headers = [*headers, CLOSE_HEADER]
+        last = not cycle.keep_alive or CLOSE_HEADER in cycle.default_headers
+        headers = with_close(cycle.default_headers) if last else cycle.default_headers
         self._transport.write_now(written(reply, request_id, headers))
         cycle.response_started = cycle.response_complete = True
+        cycle.body = bytearray()  # the connection keeps its last request, and may be idle for long
         cycle.message_event.set()
         if last:
             self._transport.close()
@@ -58,6 +57,6 @@ class ExchangingProtocol(GatewayProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.url == _URL and not self.repeats and self.parser.get_method() == b"POST":
+        if self.url == _URL and not self._plain and not self.repeats and self.parser.get_method() == b"POST":
             exchange = Exchange(self.head, self.cycle, self._joining)
             self.scope["extensions"] = {EXTENSION: exchange}  # type: ignore[dict-item] # servers may add their own

@@ -8,6 +8,8 @@ insides of uvicorn; so `trial` has to find first that they are what they were.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+
 from services.gateway.answers import is_plain
 from services.gateway.exchange import ExchangingProtocol
 from services.gateway.reply import Reply
@@ -74,6 +76,7 @@ class ImmediateProtocol(ExchangingProtocol):
             and not self.expect_100_continue
             and not self.flow.write_paused
             and not self.transport.is_closing()
+            and CLOSE_HEADER not in self.server_state.default_headers  # who leaves gives a last answer, and closes
         )
 
     def _hand_on(self) -> None:

@@ -5,15 +5,21 @@ gateway that is killed between the two has given half an answer, which no proxy 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from services.gateway.reply import Header, Reply
 
 PIECE_BYTES = 1 << 16
 """Waits to be joined, at most."""
+
+
+def with_close(headers: Sequence[Header]) -> Sequence[Header]:
+    """Return the headers of an answer that is the last one of its connection."""
+    return headers if CLOSE_HEADER in headers else [*headers, CLOSE_HEADER]
 
 
 def written(reply: Reply, request_id: str, further: Iterable[Header]) -> bytes:

@@ -18,8 +18,9 @@ from shared.store import Store
 from shared.telemetry import get_logger
 
 POLL_SECONDS = (0.05, 0.5)  # first and longest pause between two looks at a job
-POLL_GROWTH = 1.1  # so that its end is told late by no more than a tenth of the wait,
-POLL_NEAR_END = 8  # and mostly by less: so many times as often when the end is expected
+POLL_GROWTH = 0.1  # of what was waited, so that its end is told late by no more than a tenth of the wait,
+POLL_NEAR_END = 8  # and mostly by less: so many times as often when the end is expected,
+POLL_HURRIED = 12  # so many times: what is expected may not come
 SCAN = 1000  # jobs looked at for one page of a filtered list
 AT_ONCE = 8  # reads of the store
 
@@ -30,6 +31,23 @@ log = get_logger(__name__)
 class Page:
     jobs: Sequence[JobStatus]
     next_cursor: str | None
+
+
+class Looks:
+    """When to look at a job again, for one who waits for its end."""
+
+    def __init__(self) -> None:
+        self._pause, self._longest = POLL_SECONDS
+        self._hurried = 0
+
+    def until_next(self, status: JobStatus) -> float:
+        """Return the seconds: a pause that grows, or half of what the job is expected to take still."""
+        wait, left = self._pause, eta_seconds(status, utc_now())
+        if left is not None and left / 2 < wait and self._hurried < POLL_HURRIED:
+            self._hurried += 1
+            wait = max(left / 2, wait / POLL_NEAR_END)
+        self._pause = min(self._pause + POLL_GROWTH * wait, self._longest)
+        return wait
 
 
 class Lookup:
@@ -69,14 +87,13 @@ class Lookup:
     async def wait(self, job_id: str, seconds: float, unless: Callable[[JobStatus], bool]) -> JobStatus:
         """Return the job as soon as it has ended or `unless` is true of it, or as it is after so many seconds."""
         deadline = time.monotonic() + seconds
-        pause, longest = POLL_SECONDS
+        looks = Looks()
         while True:
             status = await self.find(job_id)
             left = deadline - time.monotonic()
             if status.ended or unless(status) or left <= 0 or self.stopping():
                 return status
-            await asyncio.sleep(min(until_next_look(status, pause), left))
-            pause = min(POLL_GROWTH * pause, longest)
+            await asyncio.sleep(min(looks.until_next(status), left))
 
     async def page(self, limit: int, cursor: str | None, state: JobState | None) -> Page:
         """Return jobs, the newest first. A filtered page may be shorter than `limit` and yet not be the last.
@@ -121,12 +138,6 @@ class Lookup:
         except ValidationError as invalid:  # which must not hide the other jobs
             log.error("cannot read the record of a job", job_id=job_id, error=str(invalid))
             return None
-
-
-def until_next_look(status: JobStatus, pause: float) -> float:
-    """Return how long to wait, at most `pause`: half of what the job is expected to take still."""
-    left = eta_seconds(status, utc_now())
-    return pause if left is None else min(pause, max(left / 2, pause / POLL_NEAR_END))
 
 
 def _time_of(job_id: str) -> datetime:

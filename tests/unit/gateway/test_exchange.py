@@ -48,6 +48,7 @@ async def test_a_request_that_has_come_whole_is_answered_in_one_piece() -> None:
     assert connection.bodies == [b"{}"] * 4
     assert connection.heads[0] == {b"host": b"here", b"x-a": b"1", b"content-length": b"2"}
     assert (connection.state.total_requests, connection.transport.closed) == (4, False)
+    assert not connection.protocol.cycle.body, "an idle connection would keep it"
 
 
 @pytest.mark.parametrize(
@@ -108,3 +109,18 @@ async def test_an_answer_leaves_behind_what_was_written_before_it() -> None:
 
     connection = Exchanging(meanwhile=writes)
     assert await connection.read(PLAIN) == b"before " + ANSWER % b""
+
+
+async def test_a_wish_for_another_protocol_is_passed_over() -> None:
+    connection = Exchanging()
+    await connection.read(PLAIN)
+    assert await connection.read(ASKED % b"connection: upgrade\r\nupgrade: h2c\r\n" + PLAIN) == ANSWER % b"" * 2
+    assert connection.bodies == [b"{}"] * 3
+
+
+async def test_nonsense_is_refused_with_one_last_answer() -> None:
+    connection = Exchanging()
+    connection.state.default_headers = [(b"connection", b"close")]
+    written = await connection.read(b"nonsense\r\n\r\n")
+    assert written.startswith(b"HTTP/1.1 400 ")
+    assert written.count(b"connection: close") == 1

@@ -97,3 +97,11 @@ async def test_a_fault_of_ours_is_not_the_callers_and_not_told(monkeypatch: pyte
     await answering.read(ASKED % JSON)
     assert answering.transport.written.startswith(b"HTTP/1.1 500 ")
     assert b"secret" not in answering.transport.written
+
+
+async def test_a_server_that_leaves_gives_each_caller_one_last_answer() -> None:
+    answering = Answering(EMPTY)
+    answering.protocol.server_state.default_headers = [(b"connection", b"close")]
+    written = await answering.read(ASKED % JSON * 3)
+    assert written.count(b"HTTP/1.1 200 OK") == written.count(b"connection: close") == 1
+    assert answering.transport.closed
