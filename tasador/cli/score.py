@@ -88,9 +88,9 @@ def see_through(
     """Follow a job as far as was asked for, and end the command as it ended."""
     waited = wait or out is not None
     if waited:
-        job = follow(client, job, timeout)
-    if out:
-        _save(client, job, out)
+        job = follow(client, job, timeout, None if out == "-" else out)
+    if out == "-":
+        client.save_results(job.id, sys.stdout.buffer)
     show(job, format, quiet=out == "-")
     _say_how_to_go_on(job, waited=waited, out=out)
     end_with(job, waited=waited)
@@ -108,8 +108,8 @@ def _check_target(out: Path) -> None:
         fail(f"there is no directory {out.parent}")
 
 
-def follow(client: Client, job: Job, timeout: float | None = None) -> Job:
-    """Wait for a job behind a progress bar on stderr."""
+def follow(client: Client, job: Job, timeout: float | None = None, out: str | None = None) -> Job:
+    """Wait for a job behind a progress bar on stderr; the results are in a file then, if one is named."""
     console = err()
     columns = (
         TextColumn("{task.description}"),
@@ -129,10 +129,16 @@ def follow(client: Client, job: Job, timeout: float | None = None) -> Job:
                     bar, description=now.state, completed=now.rows.done, total=now.rows.total
                 ),
                 on_outage=lambda why: progress.console.print(Text(outage(why)), soft_wrap=True),
+                save_to=out,
             )
     except (KeyboardInterrupt, TimedOut) as stopped:
         why = "no longer waiting" if isinstance(stopped, KeyboardInterrupt) else str(stopped)
         fail(f"{why}: `tasador job show {job.id}` tells how far it is, `tasador job cancel {job.id}` ends it")
+    except (TasadorError, OSError) as failed:  # a full disk, say: the work is done, or goes on
+        if out is None:
+            raise
+        why = getattr(failed, "strerror", None) or str(failed)
+        fail(f"{out} was not written, {why}: `tasador job results {job.id} --out FILE` fetches the results")
 
 
 def show(job: Job, form: Format, *, quiet: bool = False) -> None:
@@ -186,17 +192,6 @@ def _submit_file(client: Client, path: Path, named: str | None, options: dict[st
         return client.submit(path, content_type=named, **options)
     except UnknownFormat as unknown:
         fail(f"{unknown}; or say it with --type", Exit.USAGE)
-
-
-def _save(client: Client, job: Job, out: str) -> None:
-    if out == "-":
-        client.save_results(job.id, sys.stdout.buffer)
-        return
-    try:
-        client.save_results(job.id, out)
-    except (KeyboardInterrupt, TasadorError, OSError) as stopped:  # a full disk, say: the work is done
-        why = getattr(stopped, "strerror", None) or str(stopped) or "stopped"
-        fail(f"{out} was not written, {why}: `tasador job results {job.id} --out FILE` fetches the results")
 
 
 def _say_how_to_go_on(job: Job, *, waited: bool, out: str | None) -> None:

@@ -54,20 +54,26 @@ class Download:
         self._path = path
         self._media_type = media_type
         self._patience = patience or Patience()
+        self.next = 0
+        """Position of the record after the last one that `records` yielded."""
 
     @property
     def resumable(self) -> bool:
         """Whether the rest may be put behind the beginning. In CSV records are counted, and errors have gaps."""
         return self._media_type == NDJSON or (self._media_type == CSV and self._path.endswith("/results"))
 
-    def records(self, cursor: int = 0, limit: int | None = None) -> Iterator[bytes]:
+    def records(
+        self, cursor: int = 0, limit: int | None = None, *, header: bool = True, patient: bool = True
+    ) -> Iterator[bytes]:
         """Yield whole records from a position on, where it is `resumable`; a transfer that breaks goes on where it did.
 
         Args:
             limit: so many records at most, where they follow each other without a gap.
+            header: with the names of the columns before the first, where the format has them.
+            patient: otherwise one that breaks is an error.
         """
         end = None if limit is None else cursor + limit
-        accept = self._media_type
+        accept = self._media_type if header else _REST.get(self._media_type, self._media_type)
         while end is None or cursor < end:
             records: Records | None = None
             try:
@@ -77,9 +83,12 @@ class Download:
                         if whole := records.feed(block):
                             accept = _REST.get(accept, accept)
                             self._patience.progressed()
+                            self.next = records.next
                             yield whole
                 return
             except (Unreachable, Unavailable) as error:
+                if not patient:
+                    raise
                 self._patience.broke(error, answered=records is not None)
                 cursor = cursor if records is None else max(cursor, records.next)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -12,9 +13,12 @@ from tasador.client.downloads import Download
 from tasador.client.errors import TasadorError
 from tasador.client.formats import JSON, NDJSON, content_coding, media_type, result_type
 from tasador.client.options import Deadline, Priority, job_options
-from tasador.client.waiting import wait_for_end
+from tasador.client.saving import Saving
+from tasador.client.waiting import LONG_POLL, wait_for_end
 
 _ACCEPT_SECONDS = 600  # the gateway reads the whole table before it answers: half a minute for ten million rows
+
+_OFTEN = 0.25  # seconds between two looks for whoever wants to see progress
 
 
 class Jobs(Connected):
@@ -104,17 +108,35 @@ class Jobs(Connected):
         timeout: float | None = None,
         on_progress: Callable[[Job], None] | None = None,
         on_outage: Callable[[TasadorError], None] | None = None,
+        save_to: str | os.PathLike[str] | None = None,
     ) -> Job:
         """Return the job when it has ended, however it ended; a stack that restarts meanwhile is waited for.
 
         Args:
             on_outage: hears of it when the gateway stops answering.
+            save_to: a file that has the results by then, in the format of its suffix. CSV and JSON lines are fetched
+                while the rest is scored.
 
         Raises:
             TimedOut: the job goes on.
+            OSError: the file cannot be written; the job goes on to its end, which was waited for.
         """
-        poll = 0.25 if on_progress else 10.0
-        return wait_for_end(lambda seconds: self.job(job_id, wait=seconds), timeout, on_progress, poll, on_outage)
+        ask = partial(self._look, job_id)
+        if save_to is None:
+            return wait_for_end(ask, timeout, on_progress, _OFTEN if on_progress else LONG_POLL, on_outage)
+        with self._saving(job_id, Path(save_to)) as saving:
+
+            def progressed(job: Job) -> None:
+                saving.more(job)
+                if on_progress:
+                    on_progress(job)
+
+            job = wait_for_end(ask, timeout, progressed, _OFTEN, on_outage)
+            saving.end()
+            return job
+
+    def _look(self, job_id: str, seconds: float) -> Job:
+        return self.job(job_id, wait=seconds)
 
     def cancel(self, job_id: str) -> Job:
         """Stop a job; what is done stays readable. Raises NotFound, Gone."""
@@ -158,17 +180,12 @@ class Jobs(Connected):
         if not isinstance(target, str | os.PathLike):
             download = Download(self._http, f"/jobs/{job_id}/{what}", media_type(format or "ndjson"))
             return _copy(download, target)
-        path = Path(target)
-        download = Download(self._http, f"/jobs/{job_id}/{what}", media_type(format) if format else result_type(path))
-        beside = path.with_name(f".{path.name}.part")
-        try:
-            with beside.open("wb") as file:
-                _fill(download, file)
-                written = file.tell()
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-        return written
+        with self._saving(job_id, Path(target), what, format) as saving:
+            return saving.end()
+
+    def _saving(self, job_id: str, path: Path, what: str = "results", format: str | None = None) -> Saving:
+        kind = media_type(format) if format else result_type(path)
+        return Saving(Download(self._http, f"/jobs/{job_id}/{what}", kind), path)
 
     def _records(self, path: str, cursor: int, limit: int | None) -> Iterator[Result]:
         for records in Download(self._http, path, NDJSON).records(cursor, limit):
@@ -198,18 +215,6 @@ def _quoted(key: str) -> str:
 
 def _copy(download: Download, file: IO[bytes]) -> int:
     return sum(file.write(block) for block in (download.records() if download.resumable else download.blocks()))
-
-
-def _fill(download: Download, file: IO[bytes]) -> None:
-    def start() -> Callable[[bytes], int]:
-        file.seek(0)
-        file.truncate()
-        return file.write
-
-    if download.resumable:
-        _copy(download, file)
-    else:
-        download.whole(start)
 
 
 def _blocks(file: Any, size: int = 1 << 16) -> Iterator[bytes]:

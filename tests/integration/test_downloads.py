@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import resource
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,10 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tasador.client import Client, Unreachable
+from tasador.client import Client, Job, TimedOut, Unreachable
 from tasador.client.downloads import Patience
 
 ROWS = 200
+CREATED = "2026-01-01T00:00:00Z"
 
 
 class Breaking(ThreadingHTTPServer):
@@ -25,7 +27,12 @@ class Breaking(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answer)
         self.breaks: list[int] = []
         self.asked: list[str] = []
+        self.asked_at: list[int] = []
+        """The rows that were finished then."""
         self.refusals = 0
+        self.done = ROWS
+        self.looks: list[int] = []
+        """The rows that are finished, at each of the next looks at the job."""
 
     @property
     def url(self) -> str:
@@ -37,7 +44,11 @@ class _Answer(BaseHTTPRequestHandler):
     server: Breaking
 
     def do_GET(self) -> None:
+        if urlsplit(self.path).path == "/jobs/x":
+            self._job()
+            return
         self.server.asked.append(urlsplit(self.path).query)
+        self.server.asked_at.append(self.server.done)
         if self.server.refusals:
             self.server.refusals -= 1
             self.send_response(503)
@@ -51,10 +62,21 @@ class _Answer(BaseHTTPRequestHandler):
         self.wfile.write(body[: self.server.breaks.pop(0) if self.server.breaks else len(body)])
         self.close_connection = True
 
+    def _job(self) -> None:
+        self.server.done = done = self.server.looks.pop(0)
+        state = "running" if self.server.looks else "completed"
+        rows = {"total": ROWS, "done": done, "failed": 0}
+        job = {"id": "x", "state": state, "rows": rows, "model_name": "m", "model_version": "1", "created_at": CREATED}
+        body = json.dumps(job).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def _document(self) -> bytes:
         query = parse_qs(urlsplit(self.path).query)
         first, accept = int(query.get("cursor", ["0"])[0]), self.headers["accept"]
-        last = min(ROWS, first + int(query.get("limit", [ROWS])[0]))
+        last = min(self.server.done, first + int(query.get("limit", [ROWS])[0]))
         if accept.startswith("text/csv"):
             out = io.StringIO()
             writer = csv.writer(out, lineterminator="\n")
@@ -157,3 +179,97 @@ def test_an_outage_is_borne_for_a_minute_and_no_longer() -> None:
     with pytest.raises(Unreachable):
         patience.broke(Unreachable("there", "refused"), answered=False)
     assert len(waited) == 3
+
+
+# While the job runs
+
+LOOKS = [0, 30, 100, 105, 180, ROWS]
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasador.client.saving._LEAST_ROWS", 20)
+    monkeypatch.setattr("tasador.client.jobs._OFTEN", 0.01)
+
+
+def cursors(server: Breaking) -> list[int]:
+    return [int(parse_qs(query).get("cursor", ["0"])[0]) for query in server.asked]
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("suffix", ["csv", "ndjson"])
+def test_results_are_fetched_while_the_rest_is_scored(server: Breaking, tmp_path: Path, suffix: str) -> None:
+    during, after = tmp_path / f"during.{suffix}", tmp_path / f"after.{suffix}"
+    server.looks = [*LOOKS]
+    seen: list[int] = []
+    with Client(server.url) as client:
+        job = client.wait("x", on_progress=lambda now: seen.append(now.rows.done), save_to=during)
+        assert cursors(server) == [0, 30, 100, 180]  # nobody asks for the five between
+        client.save_results("x", after)
+    assert (job.state, seen) == ("completed", LOOKS)
+    assert during.read_bytes() == after.read_bytes()
+    assert sorted(tmp_path.iterdir()) == [after, during]
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_transfer_that_breaks_while_the_job_runs_goes_on_at_its_next_look(server: Breaking, tmp_path: Path) -> None:
+    server.looks, server.breaks = [*LOOKS], [500, 5]
+    out = tmp_path / "scored.csv"
+    with Client(server.url) as client:
+        client.wait("x", save_to=out)
+        assert server.asked_at == [30, 100, 105, 180, ROWS]  # once at each, though the first two broke
+        client.save_results("x", tmp_path / "whole.csv")
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_cannot_be_continued_is_fetched_at_the_end(server: Breaking, tmp_path: Path) -> None:
+    server.looks = [*LOOKS]
+    with Client(server.url) as client:
+        client.wait("x", save_to=tmp_path / "scored.parquet")
+    assert len(server.asked) == 1
+    assert (tmp_path / "scored.parquet").read_bytes() == bytes(range(256)) * 100
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Files of this process may have a thousand bytes."""
+    before, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit(1000)
+    yield
+    limit(before)
+
+
+def limit(file_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+@pytest.mark.usefixtures("eager", "full_disk")
+def test_a_disk_that_was_full_for_a_while_costs_nothing(server: Breaking, tmp_path: Path) -> None:
+    def looked(job: Job) -> None:
+        if job.rows.done > 100:
+            limit(resource.RLIM_INFINITY)
+
+    server.looks = [*LOOKS]
+    with Client(server.url) as client:
+        client.wait("x", save_to=tmp_path / "during.csv", on_progress=looked)
+        client.save_results("x", tmp_path / "after.csv")
+    assert (tmp_path / "during.csv").read_bytes() == (tmp_path / "after.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("eager", "full_disk")
+@pytest.mark.parametrize("name", ["scored.csv", "scored.parquet"])
+def test_a_full_disk_is_told_when_the_job_has_ended(server: Breaking, tmp_path: Path, name: str) -> None:
+    server.looks = [*LOOKS]
+    with Client(server.url) as client, pytest.raises(OSError, match="File too large"):
+        client.wait("x", save_to=tmp_path / name)
+    assert server.looks == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("eager")
+def test_who_stops_waiting_leaves_no_file(server: Breaking, tmp_path: Path) -> None:
+    server.looks = [30] * 1000
+    with Client(server.url) as client, pytest.raises(TimedOut):
+        client.wait("x", timeout=0.1, save_to=tmp_path / "scored.csv")
+    assert list(tmp_path.iterdir()) == []
