@@ -55,16 +55,10 @@ def tasador(run: Run, stack: ExitStack, training: Training, trained: Trained) ->
     gateway = stack.enter_context(a_gateway(run.directory / "gateway", trained))
     fast = stack.enter_context(a_gateway(run.directory / "fast", trained, gateway_fast_path=True))
     port, plain_port = free_ports(2)
-    stripped, plain = (
-        stack.enter_context(
-            Server(
-                [sys.executable, "-m", "benchmarks.stripped", *arguments],
-                run.directory,
-                environment=trained.environment(),
-            )
-        )
-        for arguments in ((str(port),), (str(plain_port), "--plain"))
-    )
+    command = [sys.executable, "-m", "benchmarks.stripped"]
+    environment = trained.environment()
+    stripped = stack.enter_context(Server([*command, str(port)], run.directory, environment=environment))
+    plain = stack.enter_context(Server([*command, str(plain_port), "--plain"], run.directory, environment=environment))
     return [
         _ready(run, asked, training, servers)
         for asked, servers in (

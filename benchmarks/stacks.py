@@ -1,14 +1,14 @@
 """Stacks to measure: started as a user starts them, with one kind of model, trained on the example."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
-from shared.artifact import MANIFEST, ONNX
-from shared.engines import Engine, open_engine
+from benchmarks.jobs.bare import served_by
+from shared.artifact import ONNX
+from shared.engines import Engine
 from shared.params import Candidate
 from shared.settings import ROOT
 from tests.e2e.stack import LocalStack
@@ -46,5 +46,4 @@ def served_artifact(stack: LocalStack) -> Path:
 
 def served_engine(stack: LocalStack) -> Engine:
     """Open the engine that serves, in this process."""
-    artifact = served_artifact(stack)
-    return open_engine(json.loads((artifact / MANIFEST).read_bytes())["engine"], (artifact / ONNX).read_bytes())
+    return served_by(served_artifact(stack) / ONNX)

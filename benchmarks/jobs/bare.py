@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 
 from shared.artifact import MANIFEST
-from shared.engines import open_engine
+from shared.engines import Engine, open_engine
 
 PIECE = 5_000  # rows a call: faster than all at once, which leaves the caches
+
+
+def served_by(onnx: Path) -> Engine:
+    """Open the engine that serves a version, by the graph in its artifact."""
+    manifest = json.loads((onnx.parent / MANIFEST).read_bytes())
+    return open_engine(manifest["engine"], onnx.read_bytes())
 
 
 def measured(onnx: Path, array: Path, processes: int) -> tuple[float, float]:
@@ -31,8 +37,7 @@ def measured(onnx: Path, array: Path, processes: int) -> tuple[float, float]:
 
 
 def _run(onnx: Path, array: Path, share: int, barrier: Any, busy: Any) -> None:
-    manifest = json.loads((onnx.parent / MANIFEST).read_bytes())
-    engine = open_engine(manifest["engine"], onnx.read_bytes())
+    engine = served_by(onnx)
     x = np.array_split(np.load(array, mmap_mode="r"), len(busy))[share].copy()
     engine.run(x[:PIECE])
     barrier.wait()

@@ -4,7 +4,6 @@
 checked, nothing is synced, a row that cannot be read ends it.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,14 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from benchmarks.jobs.bare import PIECE
-from shared.artifact import MANIFEST
-from shared.engines import open_engine
+from benchmarks.jobs.bare import PIECE, served_by
 
 
 def _score(graph: Path, source: Path, target: Path) -> float:
-    manifest = json.loads((graph.parent / MANIFEST).read_bytes())
-    engine = open_engine(manifest["engine"], graph.read_bytes())
+    engine = served_by(graph)
     started = time.perf_counter()
     table = pacsv.read_csv(source)
     x = np.column_stack([column.to_numpy() for column in table.columns]).astype(np.float64, copy=False)

@@ -17,7 +17,7 @@ from services.gateway.wire import Joining, with_close, written
 EXTENSION = "tasador.exchange"
 """Its name among the extensions of a scope. Who takes it removes it: it leads back to the scope."""
 
-_URL = b"/predict"
+URL = b"/predict"
 """What asks for one; for all others it would only be made and thrown away."""
 
 
@@ -57,6 +57,6 @@ class ExchangingProtocol(GatewayProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.url == _URL and not self._plain and not self.repeats and self.parser.get_method() == b"POST":
+        if self.url == URL and not self._plain and not self.repeats and self.parser.get_method() == b"POST":
             exchange = Exchange(self.head, self.cycle, self._joining)
             self.scope["extensions"] = {EXTENSION: exchange}  # type: ignore[dict-item] # servers may add their own

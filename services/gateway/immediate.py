@@ -11,15 +11,13 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
 from services.gateway.answers import is_plain
-from services.gateway.exchange import ExchangingProtocol
+from services.gateway.exchange import URL, ExchangingProtocol
 from services.gateway.reply import Reply
 from services.gateway.wire import written
 
 Head = Mapping[bytes, bytes]
 Answer = Callable[[Head, bytes], tuple[Reply, str] | None]
 """Returns the answer to a body and the request's id; None where it should be asked for as always."""
-
-_URL = b"/predict"
 
 
 class ImmediateProtocol(ExchangingProtocol):
@@ -51,7 +49,7 @@ class ImmediateProtocol(ExchangingProtocol):
 
     def on_message_complete(self) -> None:
         if self._held is not None:
-            answered = self._answer(dict(self.headers), b"".join(self._held))
+            answered = self._answer(self.head, b"".join(self._held))
             if answered is not None:
                 self._held = None
                 self._send(*answered)
@@ -62,9 +60,9 @@ class ImmediateProtocol(ExchangingProtocol):
     def _plainly_a_prediction(self) -> bool:
         """Whether nothing is owed, and the head says no more than heads of predictions do."""
         parser, cycle = self.parser, self.cycle
-        if self.url != _URL or parser.get_method() != b"POST" or (cycle is not None and not cycle.response_complete):
+        if self.url != URL or parser.get_method() != b"POST" or (cycle is not None and not cycle.response_complete):
             return False
-        head = dict(self.headers)
+        self.head = head = dict(self.headers)
         return (
             is_plain(head)
             and b"content-length" in head

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -121,7 +120,10 @@ class Jobs(Connected):
             TimedOut: the job goes on.
             OSError: the file cannot be written; the job goes on to its end, which was waited for.
         """
-        ask = partial(self._look, job_id)
+
+        def ask(seconds: float) -> Job:
+            return self.job(job_id, wait=seconds)
+
         if save_to is None:
             return wait_for_end(ask, timeout, on_progress, _OFTEN if on_progress else LONG_POLL, on_outage)
         with self._saving(job_id, Path(save_to)) as saving:
@@ -131,12 +133,10 @@ class Jobs(Connected):
                 if on_progress:
                     on_progress(job)
 
-            job = wait_for_end(ask, timeout, progressed, _OFTEN, on_outage)
+            often = on_progress or saving.early
+            job = wait_for_end(ask, timeout, progressed, _OFTEN if often else LONG_POLL, on_outage)
             saving.end()
             return job
-
-    def _look(self, job_id: str, seconds: float) -> Job:
-        return self.job(job_id, wait=seconds)
 
     def cancel(self, job_id: str) -> Job:
         """Stop a job; what is done stays readable. Raises NotFound, Gone."""

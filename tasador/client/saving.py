@@ -24,12 +24,13 @@ class Saving:
         self._path = path
         self._beside = path.with_name(f".{path.name}.part")
         self._file = self._beside.open("wb")
-        self._early = download.resumable
+        self.early = download.resumable
+        """Whether anything is to be had before the job has ended."""
 
     def more(self, job: Job) -> None:
         """Fetch what has been finished since, if it is much. What goes wrong is found again at the end."""
         enough = max(_LEAST_ROWS, job.rows.total // _SHARE)
-        if not self._early or job.ended or job.rows.done - self._download.next < enough:
+        if not self.early or job.ended or job.rows.done - self._download.next < enough:
             return
         try:
             self._fetch(patient=False)
@@ -65,7 +66,7 @@ class Saving:
             self._file.close()
         self._file = self._beside.open("wb")
         self._download.next = 0
-        self._early = False
+        self.early = False
 
     def _start(self) -> Callable[[bytes], int]:
         self._file.seek(0)
