@@ -7,6 +7,9 @@ TRAINERS_GROUP = "trainers"
 STATS_GROUP = "monitor-stats"  # folds events into windows
 LOG_GROUP = "monitor-log"  # writes the prediction log
 
+BUCKET_FORMAT = "2"
+"""Of the monitor's buckets: another order of `services.monitor.layout.HEAD` or `shared.profile.counters` is another."""
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -125,12 +128,12 @@ class Keys:
 
     # --- monitor
     def bucket(self, model: str, version: str, seconds: int, number: int) -> str:
-        """Hash of counters of one span of time (Unix time // `seconds`) of one version."""
-        return self._key("bucket", model, version, str(seconds), str(number))
+        """String of counters of one span of time (Unix time // `seconds`) of one version."""
+        return self._key("bucket", BUCKET_FORMAT, model, version, str(seconds), str(number))
 
     def totals(self, model: str, version: str) -> str:
-        """Hash of counters of one version since ever; those of the features are left out."""
-        return self._key("totals", model, version)
+        """As a bucket, of one version since ever; those of the features are left out."""
+        return self._key("totals", BUCKET_FORMAT, model, version)
 
     def monitored(self, model: str) -> str:
         """Sorted set of the versions that predicted, score = when they last did."""

@@ -124,7 +124,7 @@ class DriftParams(Section):
     psi_min_rows: int = Field(200, ge=1)
     """Below this many rows the index is noise and only the mean shift counts."""
     window_rows: int = Field(1000, ge=1)
-    """The window is the newest whole minutes that hold at least this many rows ..."""
+    """The window is the newest whole minutes (hours, if `window` is over three) with at least this many rows ..."""
     window: float = Field(3600.0, ge=60)
     """... and at most this many seconds."""
 

@@ -14,20 +14,23 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from shared.signature import Signature
 
-MAX_BINS = 10
+QUANTILES = 50
+"""Bins inside the reference's range hold about 1/50 of it each: what a distribution function of counts is off by."""
 PREDICTION = "prediction"
 
 _SCALE = 1 << 20  # fixed point of a sum of standardised values
 _SQUARE_SCALE = 1 << 16
 _MAX_STANDARDISED = 1000.0  # values farther out count as this far: 1e9 of them still fit 64 bits
 _TRANSPOSED_ROWS = 2048  # at once: what is read and what is written stay in the cache
+_FEW = 1000  # values, from which on a comparison with each edge is faster than to look for the bin of each value
 
 
 class ColumnProfile(BaseModel):
     """Reference distribution of one feature or of the prediction.
 
-    Bin i of a number holds `edges[i-1] < x <= edges[i]`, the first and last bin being open. Bin i of a category is its
-    code; the last bin counts unknown ones.
+    Bin i of a number holds `edges[i-1] < x <= edges[i]`, the first and last bin being open. A value that is more than
+    a bin's share of the reference has a bin of its own. Bin i of a category is its code; the last bin counts unknown
+    ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # `null_rate` is written for readers, and computed here
@@ -35,6 +38,9 @@ class ColumnProfile(BaseModel):
     name: str
     kind: Literal["numeric", "categorical"]
     edges: tuple[float, ...] = ()
+    outside: bool = False
+    """Whether the first and the last bin hold what lies below and above every value of the reference. Profiles of the
+    first schema, with ten bins, have none for that."""
     counts: tuple[int, ...]
     nulls: int
     n: int
@@ -51,10 +57,13 @@ class ColumnProfile(BaseModel):
 
     def counts_of(self, values: NDArray[np.float64]) -> list[int]:
         """Return how many values, none of them null, are in each bin."""
-        if self.kind == "numeric":  # with so few edges, twice as fast as to look for the bin of each value
+        if self.kind == "numeric" and len(values) > _FEW:
             above = [len(values), *(int(np.count_nonzero(values > edge)) for edge in self.edges), 0]
             return [more - less for more, less in pairwise(above)]
-        codes = np.where(values < 0, len(self.counts) - 1, values).astype(np.int64)
+        if self.kind == "numeric":
+            codes = np.searchsorted(self.edges, values, side="left")
+        else:
+            codes = np.where(values < 0, len(self.counts) - 1, values).astype(np.int64)
         counted: list[int] = np.bincount(codes).tolist()
         return counted
 
@@ -70,7 +79,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     features: tuple[ColumnProfile, ...]
     prediction: ColumnProfile
 
@@ -96,6 +105,7 @@ def _numeric(name: str, column: NDArray[np.float64]) -> ColumnProfile:
         name=name,
         kind="numeric",
         edges=tuple(edges.tolist()),
+        outside=len(edges) > 0,
         counts=tuple(counts.tolist()),
         nulls=len(column) - len(values),
         n=len(column),
@@ -105,13 +115,17 @@ def _numeric(name: str, column: NDArray[np.float64]) -> ColumnProfile:
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inner edges at the deciles; fewer where values repeat. The maximum is no edge: nothing would lie above it."""
+    """Edges at the quantiles, at the maximum, and just below the minimum and below every value that repeats much."""
     if len(values) == 0:
         return np.empty(0)
-    deciles = np.quantile(values, np.arange(1, MAX_BINS) / MAX_BINS, method="inverted_cdf")
-    edges: NDArray[np.float64] = np.unique(deciles)
-    below: NDArray[np.float64] = edges[edges < values.max()]
-    return below
+    quantiles = np.quantile(values, np.arange(1, QUANTILES) / QUANTILES, method="inverted_cdf")
+    distinct, times = np.unique(values, return_counts=True)
+    repeated = distinct[times > len(values) / QUANTILES]
+    alone = np.concatenate((repeated, distinct[:1]))
+    edges: NDArray[np.float64] = np.unique(
+        np.concatenate((quantiles, distinct[-1:], repeated, np.nextafter(alone, -np.inf)))
+    )
+    return edges
 
 
 def _categorical(name: str, column: NDArray[np.float64], categories: int) -> ColumnProfile:
@@ -136,8 +150,9 @@ Summary = dict[str, int]
 def summarise(profile: Profile, x: NDArray[np.float64], predictions: NDArray[np.float64]) -> Summary:
     """Count encoded rows, shape (n, F), and their predictions, shape (n,), in the profile's bins.
 
-    Counters: `n`; per column c (feature position, or `p` for the prediction) `c:<bin>`, `c:null`, `c:s1` and `c:s2`
-    (sum and sum of squares of standardised values in fixed point). Zeros are left out.
+    Counters: `n`; per column c (feature position, or `p` for the prediction) `c:<bin>` and `c:null`; of a number in
+    fixed point `c:s1` and `c:s2`, sum and sum of squares of standardised values, and `c:sl` and `c:sh`, the sums of
+    those that lie below and above the reference's range. Zeros are left out.
     """
     summary: Summary = {"n": len(x)}
     columns = _transposed(x)  # in one piece each, which every pass below is faster for
@@ -164,6 +179,10 @@ def _count(summary: Summary, prefix: str, column: ColumnProfile, values: NDArray
         summary[f"{prefix}:null"] = len(values) - len(present)
     if column.kind == "numeric":
         z = column.standardised(present)
+        if column.outside:
+            for name, is_outside in (("sl", present <= column.edges[0]), ("sh", present > column.edges[-1])):
+                if is_outside.any():
+                    summary[f"{prefix}:{name}"] = _fixed(z[is_outside], _SCALE)
         summary[f"{prefix}:s2"] = _fixed(z * z, _SQUARE_SCALE)
         summary[f"{prefix}:s1"] = _fixed(z, _SCALE)
 
@@ -187,6 +206,24 @@ def column_counts(summary: Mapping[str, int], prefix: str, column: ColumnProfile
     """Return (counts per bin, nulls) of one column of a summary."""
     counts: Sequence[int] = [summary.get(f"{prefix}:{i}", 0) for i in range(len(column.counts))]
     return np.asarray(counts, np.int64), summary.get(f"{prefix}:null", 0)
+
+
+def sums_outside(summary: Mapping[str, int], prefix: str) -> tuple[float, float]:
+    """Return the sums of a numeric column's standardised values below and above the reference's range."""
+    return summary.get(f"{prefix}:sl", 0) / _SCALE, summary.get(f"{prefix}:sh", 0) / _SCALE
+
+
+def counters(profile: Profile) -> list[str]:
+    """Return the name of every counter that a summary may have, in an order that depends on nothing but the profile.
+
+    Those of the prediction come first, so that what is not about features is one piece.
+    """
+    names = ["n"]
+    columns = [("p", profile.prediction), *((str(i), column) for i, column in enumerate(profile.features))]
+    for prefix, column in columns:
+        names += [f"{prefix}:{end}" for end in (*range(len(column.counts)), "null")]
+        names += [f"{prefix}:{end}" for end in ("s1", "s2", "sl", "sh")] if column.kind == "numeric" else []
+    return names
 
 
 def column_moments(summary: Mapping[str, int], prefix: str, column: ColumnProfile) -> tuple[float, float] | None:

@@ -74,7 +74,7 @@ class _Files(PydanticBaseSettingsSource):
         return {name: value for name in named if (value := read_variable(variable(name)))}
 
 
-def _words(value: Any) -> Any:
+def words(value: Any) -> Any:
     """A list in a variable is words between commas; in a file it is a list."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
@@ -95,8 +95,8 @@ def _redis_url(value: SecretStr) -> SecretStr:
 
 
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-WebhookSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_secret)], ...], NoDecode, BeforeValidator(_words)]
-AllowedNetworks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_allowed)]
+WebhookSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_secret)], ...], NoDecode, BeforeValidator(words)]
+AllowedNetworks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words), AfterValidator(_allowed)]
 
 
 class CommonSettings(BaseSettings):

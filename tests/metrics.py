@@ -18,7 +18,7 @@ from services.monitor.__main__ import build as build_monitor
 from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.flow import Flow, Memory
 from services.monitor.metrics import Snapshot
-from services.monitor.monitor import STATS_WINDOWS, Stats, WindowFigures
+from services.monitor.monitor import Stats, WindowFigures
 from services.monitor.settings import MonitorSettings
 from services.monitor.stats import figures
 from services.scorer.handlers import create_broker
@@ -86,7 +86,7 @@ def _stats() -> Stats:
         model_version="1",
         at=utc_now(),
         lifetime=nothing,
-        windows=dict.fromkeys(STATS_WINDOWS, nothing),
+        windows=dict.fromkeys(("5m", "1h", "24h"), nothing),
         received=0,
         dropped={},
         invalid_events=0,

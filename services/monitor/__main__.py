@@ -78,6 +78,7 @@ def build(settings: MonitorSettings) -> Runtime:
             streams=streams,
             keys=keys,
             keep_days=settings.monitor_keep_days,
+            figures_over=settings.monitor_windows,
         ),
         buckets=buckets,
         streams=streams,

@@ -1,6 +1,5 @@
 """Counters in Redis: where events are counted once, and windows are read."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,15 +8,17 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.monitor.fold import Minutes, by_span, lifetime
+from services.monitor.fold import Minutes, by_span
+from services.monitor.layout import Packed, layout_of, total
 from services.monitor.windows import HOUR, MINUTE, Window, lifetimes
 from shared.keys import Keys
-from shared.profile import Summary, merge
+from shared.profile import Profile, Summary, merge
 
 PAGE = 1 << 16  # events per bitmap: 8 KB
 SEEN_SECONDS = 86_400  # after the last event of a page; by then nobody sends one of them again
+INTEGER = 8  # bytes
 INVALID = "invalid"  # counter beside those of the replicas
-READ_AT_ONCE = 64  # hashes per round trip: the server answers others in between
+READ_AT_ONCE = 64  # buckets per round trip: the server answers others in between
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -43,9 +44,11 @@ class Application:
     progress: Progress | None = None
     version: tuple[str, str] | None = None
     """Model name and version that predicted."""
+    profile: Profile | None = None
+    """Of the version, where it can be read."""
     minutes: Minutes = field(default_factory=dict)
     others: Mapping[str, Summary] = field(default_factory=dict)
-    """Counters of other hashes, by key; they do not expire."""
+    """Counters of hashes, by key; they do not expire."""
     job: Mapping[str, object] = field(default_factory=dict)
     """What the log says of a job that ended, once it was counted."""
 
@@ -93,29 +96,47 @@ class Buckets:
                 outcomes.append("failed")
         return outcomes
 
-    async def read(self, model: str, version: str, window: Window) -> Summary:
-        """Return the sum of a window's buckets."""
-        names = [self._keys.bucket(model, version, window.span, number) for number in window.numbers]
-        total: Summary = {}
-        for start in range(0, len(names), READ_AT_ONCE):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for name in names[start : start + READ_AT_ONCE]:
-                    pipe.hgetall(name)
-                found = await pipe.execute()
-            total = await asyncio.to_thread(_sum, total, found)
-        return total
+    async def read(self, model: str, version: str, profile: Profile | None, window: Window) -> Summary:
+        """Return the sum of a window's buckets.
+
+        Args:
+            profile: of the version; without it, only what does not depend on it.
+        """
+        return (await self.series(model, version, profile, [window]))[0]
+
+    async def series(
+        self, model: str, version: str, profile: Profile | None, windows: Sequence[Window]
+    ) -> list[Summary]:
+        """Return the sum of each window's buckets, which are read but once."""
+        layout = layout_of(profile)
+        names = {(w.span, n): self._keys.bucket(model, version, w.span, n) for w in windows for n in w.numbers}
+        found = dict(zip(names, await self._strings(list(names.values())), strict=True))
+        return [layout.unpack(total([found[w.span, n] for n in w.numbers])) for w in windows]
 
     async def rows(self, model: str, version: str, window: Window) -> dict[int, int]:
         """Return how many rows each bucket of a window has summarised."""
+        first = layout_of(None).rows * INTEGER
         async with self._redis.pipeline(transaction=False) as pipe:
             for number in window.numbers:
-                pipe.hget(self._keys.bucket(model, version, window.span, number), "n")
+                name = self._keys.bucket(model, version, window.span, number)
+                pipe.execute_command("GETRANGE", name, first, first + INTEGER - 1, NEVER_DECODE=True)
             found = await pipe.execute()
-        return {number: int(n) for number, n in zip(window.numbers, found, strict=True) if n is not None}
+        return {
+            number: int.from_bytes(n, "big", signed=True) for number, n in zip(window.numbers, found, strict=True) if n
+        }
 
-    async def totals(self, model: str, version: str) -> Summary:
-        """Return the counters of a version since ever."""
-        return await self.counters(self._keys.totals(model, version))
+    async def totals(self, model: str, version: str, profile: Profile | None) -> Summary:
+        """Return the counters of a version since ever; those of features are not kept for so long."""
+        return layout_of(profile).unpack(total(await self._strings([self._keys.totals(model, version)])))
+
+    async def _strings(self, names: Sequence[str]) -> list[bytes | None]:
+        found: list[bytes | None] = []
+        for start in range(0, len(names), READ_AT_ONCE):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in names[start : start + READ_AT_ONCE]:
+                    pipe.execute_command("GET", name, NEVER_DECODE=True)  # no text, as everything else here is
+                found += await pipe.execute()
+        return found
 
     async def counters(self, key: str) -> Summary:
         found: Any = await self._redis.hgetall(key)
@@ -145,25 +166,28 @@ class Buckets:
         arguments: list[str | int | float] = [self._group, self._consumer, a.entry_id]
         arguments += [number % PAGE if a.once else "", SEEN_SECONDS]
         arguments += [progress.replica, progress.rows, progress.answered, now, version]
-        for name, expires, counters in self._targets(a):
+        packed = self._packed(a)
+        arguments.append(len(packed))
+        for counters, targets in packed:
+            names += [name for name, _ in targets]
+            arguments += [len(targets), *(expires for _, expires in targets), len(counters)]
+            arguments += [number for counter in counters for number in counter]
+        for name, hashed in a.others.items():
             names.append(name)
-            arguments += [expires, len(counters)]
-            for counter in counters.items():
-                arguments += counter
+            arguments += [len(hashed), *(part for counter in hashed.items() for part in counter)]
         return names, arguments
 
-    def _targets(self, a: Application) -> list[tuple[str, int, Summary]]:
-        targets = [(name, 0, dict(counters)) for name, counters in a.others.items()]
+    def _packed(self, a: Application) -> list[tuple[Packed, list[tuple[str, int]]]]:
+        """Return increments, each with the buckets that they are for and when those expire (0: never)."""
         if a.version is None:
-            return targets
-        model, version = a.version
+            return []
+        layout = layout_of(a.profile)
+        targets: dict[Packed, list[tuple[str, int]]] = {}
         for span in (MINUTE, HOUR):
             for number, counters in by_span(a.minutes, span).items():
                 expires = number * span + self._lifetimes[span]
-                targets.append((self._keys.bucket(model, version, span, number), expires, counters))
-        targets.append((self._keys.totals(model, version), 0, lifetime(a.minutes)))
-        return targets
-
-
-def _sum(total: Summary, hashes: Sequence[Mapping[str, str]]) -> Summary:
-    return merge([total, *({name: int(count) for name, count in found.items()} for found in hashes)])
+                name = self._keys.bucket(*a.version, span, number)
+                targets.setdefault(layout.pack(counters), []).append((name, expires))
+        ever = layout.pack(merge(a.minutes.values()), features=False)
+        targets.setdefault(ever, []).append((self._keys.totals(*a.version), 0))
+        return list(targets.items())

@@ -2,26 +2,26 @@
 
 Counters of one version in one span of time: those of `shared.profile.summarise` (`n`, `<column>:<bin>`, …), and
 
-- `rows:<mode>`: predictions answered, modes single, batch and job; `failed:job`: rows that ended in an error;
+- `rows:<mode>`: predictions answered, modes single, batch and job; `failed:<mode>`: rows that ended in an error;
 - `ns:<mode>`: engine time in nanoseconds; `t:<mode>:<bin>`: predictions per latency bin of `shared.latency`.
 """
 
-from collections.abc import Iterable, Mapping, Sized
-from functools import lru_cache
-from typing import Final
+from collections.abc import Mapping, Sized
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.monitor.layout import TIMES
 from services.monitor.windows import MINUTE, clamped
 from shared import latency
 from shared.events import ChunkScored, PredictionsLogged
 from shared.profile import Profile, Summary, merge, summarise
 from shared.signature import Signature
 
-MODES: Final = ("single", "batch", "job")
 MAX_COUNTER = 1 << 53
 """Larger increments are no counts: they would overflow the 64 bits of a counter in Redis."""
+
+_TIMES = frozenset(TIMES)
 
 Minutes = dict[int, Summary]
 """Counters by minute (Unix time // 60)."""
@@ -73,7 +73,7 @@ def fold_predictions(
         here = minutes == minute
         parts = [_timed(mode, seconds[here & (modes == mode)]) for mode in ("single", "batch")]
         if profile is not None and x is not None:
-            parts.append(_known(summarise(profile, x[here], predictions[here]), profile))
+            parts.append(summarise(profile, x[here], predictions[here]))
         folded[minute] = merge(parts)
     return folded
 
@@ -91,7 +91,7 @@ def fold_chunk(event: ChunkScored, profile: Profile | None, now: float, keep_day
     if event.failed:
         parts.append({"failed:job": event.failed})
     if profile is not None:
-        parts.append(_known(event.counts, profile))
+        parts.append({name: count for name, count in event.counts.items() if name not in _TIMES})
     (time,) = clamped([event.occurred_at.timestamp()], now, keep_days)
     return {int(time // MINUTE): merge(parts)}
 
@@ -104,11 +104,6 @@ def by_span(minutes: Minutes, span: int) -> Mapping[int, Summary]:
     return {number: merge(summaries) for number, summaries in grouped.items()}
 
 
-def lifetime(minutes: Minutes) -> Summary:
-    """Return what is counted for ever: all but the features."""
-    return {name: count for name, count in merge(minutes.values()).items() if not name[0].isdigit()}
-
-
 def _timed(mode: str, seconds: NDArray[np.float64]) -> Summary:
     if len(seconds) == 0:
         return {}
@@ -119,17 +114,3 @@ def _timed(mode: str, seconds: NDArray[np.float64]) -> Summary:
         f"ns:{mode}": int(np.rint(usable * 1e9).sum()),
         **{f"t:{mode}:{i}": count for i, count in enumerate(counts.tolist()) if count},
     }
-
-
-def _known(counters: Mapping[str, int], profile: Profile) -> Summary:
-    """Keep the counters that the profile has: whatever an event holds, a bucket stays bounded."""
-    names = _names(profile)
-    return {name: count for name, count in counters.items() if name in names}
-
-
-@lru_cache(maxsize=16)
-def _names(profile: Profile) -> frozenset[str]:
-    prefixes: Iterable[str] = [*map(str, range(len(profile.features))), "p"]
-    fixed = ("null", "s1", "s2")
-    columns = zip(prefixes, profile.columns, strict=True)
-    return frozenset({"n"} | {f"{p}:{end}" for p, c in columns for end in (*map(str, range(len(c.counts))), *fixed)})

@@ -92,16 +92,19 @@ class StatsHandlers:
             once=(event.replica, _number(event.sequence)),
             progress=Progress(event.replica, event.rows, event.answered_before + event.rows),
             version=(event.model_name, event.model_version),
+            profile=profile,
             minutes=fold_predictions(event, x, profile, time.time(), self._keep_days),
         )
 
     def _chunk(self, entry: Entry, event: ChunkScored, version: Version | None) -> Application:
+        profile = version.profile if version else None
         return Application(
             entry.stream,
             entry.id,
             once=(event.job_id, _number(event.chunk)),
             version=(event.model_name, event.model_version),
-            minutes=fold_chunk(event, version.profile if version else None, time.time(), self._keep_days),
+            profile=profile,
+            minutes=fold_chunk(event, profile, time.time(), self._keep_days),
         )
 
     def _job(self, entry: Entry, event: JobFinished, version: Version | None) -> Application:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.flow import Memory
-from services.monitor.fold import MODES
+from services.monitor.layout import MODES
 from services.monitor.monitor import Stats
 from services.monitor.stats import Figures, latency_counts
 from shared import latency

@@ -1,7 +1,7 @@
 """The monitor's questions and answers: figures and drift of the served model, read from the shared counters."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,13 +11,11 @@ from services.monitor.drift import DriftReport, evaluate
 from services.monitor.flow import Flow, Streams
 from services.monitor.stats import Figures, figures
 from services.monitor.versions import Version, Versions, VersionUnknown
-from services.monitor.windows import DAY, HOUR, Window
+from services.monitor.windows import DAY, Window, parse_length
 from shared import artifact
 from shared.keys import Keys
 from shared.profile import Profile, Summary, merge
 from shared.store import Store
-
-STATS_WINDOWS: Mapping[str, int] = {"5m": 5 * windows.MINUTE, "1h": HOUR, "24h": DAY}
 
 
 class NoModel(LookupError):
@@ -51,7 +49,11 @@ class Stats:
 
 
 class Monitor:
-    """Answers questions about one model. Redis errors pass through: the caller knows what to do without an answer."""
+    """Answers questions about one model. Redis errors pass through: the caller knows what to do without an answer.
+
+    Args:
+        figures_over: windows of the figures, as `windows.parse_length` reads them.
+    """
 
     def __init__(
         self,
@@ -63,9 +65,11 @@ class Monitor:
         streams: Streams,
         keys: Keys,
         keep_days: int,
+        figures_over: Sequence[str],
     ) -> None:
         self.model = model
         self.keep_seconds = float(keep_days * DAY)
+        self._figures_over = {text: parse_length(text, self.keep_seconds) for text in figures_over}
         self._store = store
         self._buckets = buckets
         self._versions = versions
@@ -97,7 +101,7 @@ class Monitor:
         """
         champion, now = await self.champion(), time.time()
         window = await self._newest(champion, now) if seconds is None else windows.last_seconds(seconds, now)
-        summary = await self._buckets.read(champion.model, champion.version, window)
+        summary = await self._buckets.read(champion.model, champion.version, champion.profile, window)
         features, prediction = evaluate(champion.profile, summary, champion.limits)
         drifted = [name for name, column in features.items() if column.drifted]
         return DriftReport(
@@ -114,15 +118,15 @@ class Monitor:
         )
 
     async def stats(self) -> Stats:
-        """Describe what was predicted, over each of `STATS_WINDOWS` and since ever, and the state of the pipeline."""
+        """Describe what was predicted, over each of its windows and since ever, and the state of the pipeline."""
         now = time.time()
         seen = await self._buckets.versions(self.model)
         profiles = {version: await self._profile(version) for version in seen}
         recent = {
             name: await self._window(seen, profiles, windows.last_seconds(seconds, now))
-            for name, seconds in STATS_WINDOWS.items()
+            for name, seconds in self._figures_over.items()
         }
-        totals = {version: await self._buckets.totals(self.model, version) for version in profiles}
+        totals = {v: await self._buckets.totals(self.model, v, profile) for v, profile in profiles.items()}
         received = await self._buckets.received()
         dropped = await self._buckets.counters(self._keys.dropped_events)
         return Stats(
@@ -145,15 +149,15 @@ class Monitor:
         return windows.newest(longest, rows, champion.limits.window_rows)
 
     async def totals(self) -> Summary:
-        """Return the counters of all versions since ever, those of features left out."""
+        """Return what was counted of all versions since ever, whatever their profiles."""
         seen = await self._buckets.versions(self.model)
-        return merge([await self._buckets.totals(self.model, version) for version in seen])
+        return merge([await self._buckets.totals(self.model, version, None) for version in seen])
 
     async def _window(
         self, seen: Mapping[str, float], profiles: Mapping[str, Profile | None], window: Window
     ) -> WindowFigures:
         active = [version for version, last in seen.items() if last >= window.start]
-        counters = {version: await self._buckets.read(self.model, version, window) for version in active}
+        counters = {v: await self._buckets.read(self.model, v, profiles[v], window) for v in active}
         return _figures({version: found for version, found in counters.items() if found}, profiles, window)
 
     async def _profile(self, version: str) -> Profile | None:

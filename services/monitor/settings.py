@@ -1,8 +1,12 @@
 """Where and how the monitor runs: `TASADOR_MONITOR_…`."""
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from typing import Annotated, Self
 
-from shared.settings import CommonSettings
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_settings import NoDecode
+
+from services.monitor.windows import DAY, parse_length
+from shared.settings import CommonSettings, words
 
 
 class MonitorSettings(CommonSettings):
@@ -10,6 +14,9 @@ class MonitorSettings(CommonSettings):
     monitor_port: int = Field(8001, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     monitor_address: str = Field("", description="Base URL that the replica announces; default http://<host>:<port>.")
     monitor_keep_days: PositiveInt = Field(8, description="How long windows can look back.")
+    monitor_windows: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
+        ("5m", "1h", "24h"), description="Windows of /stats and of the metrics. The alert rules look at 5m and 1h."
+    )
     monitor_log_seconds: PositiveFloat = Field(10.0, description="Logged predictions reach the store this often ...")
     monitor_log_rows: PositiveInt = Field(20_000, description="... or when this many rows are waiting.")
     monitor_log_buffer_rows: PositiveInt = Field(
@@ -32,3 +39,9 @@ class MonitorSettings(CommonSettings):
     monitor_webhook_give_up_hours: PositiveFloat = Field(
         24.0, description="How long after the first attempt a webhook is given up."
     )
+
+    @model_validator(mode="after")
+    def _windows_are_kept(self) -> Self:
+        for text in self.monitor_windows:
+            parse_length(text, self.monitor_keep_days * DAY)
+        return self

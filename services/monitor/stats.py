@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.monitor.fold import MODES
+from services.monitor.layout import MODES
 from shared import latency
 from shared.profile import PREDICTION, ColumnProfile, Profile, Summary, column_counts, column_moments, merge
 

@@ -65,9 +65,10 @@ def last_seconds(seconds: float, now: float) -> Window:
 
 
 def at_most(seconds: float, now: float) -> Window:
-    """Return the whole minutes, and the current one, that fit into the last `seconds`."""
-    last = math.floor(now / MINUTE)
-    return Window(MINUTE, min(last, math.ceil((now - min(seconds, MINUTES_KEPT)) / MINUTE)), last, now)
+    """Return the whole buckets, and the current one, that fit into the last `seconds`."""
+    span = MINUTE if seconds <= MINUTES_KEPT else HOUR
+    last = math.floor(now / span)
+    return Window(span, min(last, math.ceil((now - seconds) / span)), last, now)
 
 
 def newest(longest: Window, rows: Mapping[int, int], wanted: int) -> Window:

@@ -39,7 +39,9 @@ def _default(variable: str, value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int | float) and not variable.endswith("_PORT"):
         return f"{value:,}".removesuffix(".0")
-    return "" if value in (None, ()) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "" if value is None else str(value)
 
 
 def _settings() -> dict[str, dict[str, str]]:

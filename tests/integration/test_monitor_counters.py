@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from services.monitor.buckets import Application, Buckets, Progress
 from services.monitor.entries import Entry
 from services.monitor.flow import Streams
+from services.monitor.layout import layout_of
 from services.monitor.log import PredictionLog
 from services.monitor.versions import Versions
 from services.monitor.windows import HOUR, MINUTE, last_seconds
@@ -26,7 +27,7 @@ from shared.keys import LOG_GROUP, STATS_GROUP, Keys
 from shared.store import Store
 from tests.artifacts import a_champion
 from tests.redis_server import RedisServer
-from tests.unit.monitor.builders import Rows, an_event, some_rows
+from tests.unit.monitor.builders import Rows, a_profile, an_event, some_rows
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.delivery
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.delivery
 KIND = PredictionsLogged.stream
 NOW = time.time()
 THIS_MINUTE = int(NOW // MINUTE)
+PROFILE = a_profile()
 
 
 @pytest.fixture
@@ -67,6 +69,7 @@ def ten_rows(stream: str, entry_id: str, *, sequence: int = 1, answered: int = 1
         once=("gateway-1", sequence),
         progress=Progress("gateway-1", 10, answered),
         version=("model", "1"),
+        profile=PROFILE,
         minutes={THIS_MINUTE: {"n": 10, "0:3": 10, "rows:single": 10}},
     )
 
@@ -77,19 +80,51 @@ async def test_an_event_is_counted_in_its_minute_its_hour_and_for_ever(
     (entry,) = await deliver(redis, stream)
     assert await buckets.apply([ten_rows(stream, entry)], NOW) == ["applied"]
     for seconds in (60, 24 * HOUR):
-        found = await buckets.read("model", "1", last_seconds(seconds, NOW))
+        found = await buckets.read("model", "1", PROFILE, last_seconds(seconds, NOW))
         assert found == {"n": 10, "0:3": 10, "rows:single": 10}
-    assert await buckets.totals("model", "1") == {"n": 10, "rows:single": 10}
+    assert await buckets.totals("model", "1", PROFILE) == {"n": 10, "rows:single": 10}
     assert await buckets.versions("model") == {"1": pytest.approx(NOW)}
     for span, least in ((MINUTE, 3 * HOUR), (HOUR, 8 * 24 * HOUR)):
         ttl = await redis.ttl(keys.bucket("model", "1", span, int(NOW // span)))
         assert least - HOUR < ttl < least + 3 * HOUR
 
 
+async def test_more_counters_than_fit_into_one_command_are_all_counted(
+    redis: Redis, stream: str, buckets: Buckets
+) -> None:
+    wide = PROFILE.model_copy(update={"features": PROFILE.features * 20})
+    everything = {name: place + 1 for place, name in enumerate(layout_of(wide).names)}
+    many = {THIS_MINUTE - 60 * hour: everything for hour in range(3)}
+    assert len(everything) > 2000  # Lua passes no more than 8,000 arguments, of which each takes four
+    entries = await deliver(redis, stream, entries=2)
+    applications = [Application(stream, entry, version=("model", "1"), profile=wide, minutes=many) for entry in entries]
+    assert await buckets.apply(applications, NOW) == ["applied", "applied"]
+    assert await buckets.read("model", "1", wide, last_seconds(24 * HOUR, NOW)) == {
+        name: 6 * count for name, count in everything.items()
+    }
+    minute, day = last_seconds(30, NOW), last_seconds(24 * HOUR, NOW)
+    series = await buckets.series("model", "1", wide, [minute, day, minute])
+    assert [found["n"] for found in series] == [2 * everything["n"], 6 * everything["n"], 2 * everything["n"]]
+    assert (await buckets.rows("model", "1", minute))[THIS_MINUTE] == 2 * everything["n"]
+
+
+async def test_a_version_that_cannot_be_read_is_counted_where_it_is_found_later(
+    redis: Redis, stream: str, buckets: Buckets
+) -> None:
+    first, second = await deliver(redis, stream, entries=2)
+    unread = Application(
+        stream, first, version=("model", "1"), minutes={THIS_MINUTE: {"n": 9, "p:0": 9, "rows:single": 5}}
+    )
+    assert await buckets.apply([unread, ten_rows(stream, second)], NOW) == ["applied", "applied"]
+    window = last_seconds(60, NOW)
+    assert await buckets.read("model", "1", None, window) == {"rows:single": 15}
+    assert await buckets.read("model", "1", PROFILE, window) == {"n": 10, "0:3": 10, "rows:single": 15}
+
+
 async def test_only_the_owner_of_an_entry_counts_it(redis: Redis, stream: str, buckets: Buckets) -> None:
     (entry,) = await deliver(redis, stream, to="somebody else")
     assert await buckets.apply([ten_rows(stream, entry)], NOW) == ["lost"]
-    assert await buckets.totals("model", "1") == {}
+    assert await buckets.totals("model", "1", PROFILE) == {}
     assert (await redis.xpending(stream, STATS_GROUP))["pending"] == 1
 
 
@@ -97,7 +132,7 @@ async def test_a_redelivery_and_a_repeated_event_count_once(redis: Redis, stream
     first, second = await deliver(redis, stream, entries=2)
     again = [ten_rows(stream, first), ten_rows(stream, first), ten_rows(stream, second)]
     assert await buckets.apply(again, NOW) == ["applied", "lost", "duplicate"]
-    assert (await buckets.totals("model", "1"))["rows:single"] == 10
+    assert (await buckets.totals("model", "1", PROFILE))["rows:single"] == 10
     assert (await redis.xpending(stream, STATS_GROUP))["pending"] == 0
 
 
@@ -117,10 +152,11 @@ async def test_events_out_of_order_are_all_counted_and_close_their_gap(
 async def test_a_counter_that_would_overflow_does_not_stop_the_others(
     redis: Redis, stream: str, buckets: Buckets, keys: Keys
 ) -> None:
-    await redis.hset(keys.totals("model", "1"), "n", str(2**63 - 1))
+    rows = f"#{layout_of(PROFILE).rows}"
+    await redis.bitfield(keys.totals("model", "1")).set("i64", rows, 2**63 - 1).execute()
     (entry,) = await deliver(redis, stream)
     assert await buckets.apply([ten_rows(stream, entry)], NOW) == ["applied"]
-    assert await buckets.totals("model", "1") == {"n": 2**63 - 1, "rows:single": 10}
+    assert await buckets.totals("model", "1", PROFILE) == {"n": 2**63 - 1, "rows:single": 10}
 
 
 async def test_counting_goes_on_when_memory_is_full(redis: Redis, stream: str, buckets: Buckets, keys: Keys) -> None:
@@ -131,7 +167,7 @@ async def test_counting_goes_on_when_memory_is_full(redis: Redis, stream: str, b
         assert await Streams(redis, keys, {KIND: [STATS_GROUP]}).trim(timedelta(minutes=1)) == 0
     finally:
         await redis.config_set("maxmemory", "256mb")
-    assert (await buckets.totals("model", "1"))["n"] == 10
+    assert (await buckets.totals("model", "1", PROFILE))["n"] == 10
 
 
 async def test_figures_of_gateways_long_gone_are_kept_on_one_line(

@@ -47,6 +47,13 @@ def test_at_most_an_hour_is_at_most_an_hour() -> None:
     assert len(window.numbers) == 60
 
 
+def test_at_most_a_day_is_whole_hours() -> None:
+    window = windows.at_most(24 * HOUR, NOW)
+    assert window.span == HOUR
+    assert len(window.numbers) == 24
+    assert 0 <= 24 * HOUR - (NOW - window.start) < HOUR
+
+
 def test_the_default_window_takes_the_fewest_newest_minutes_with_enough_rows() -> None:
     rows = {MINUTE_NOW: 100, MINUTE_NOW - 1: 400, MINUTE_NOW - 3: 500, MINUTE_NOW - 4: 9999}
     longest = windows.at_most(3600, NOW)

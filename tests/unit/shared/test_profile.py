@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.profile import Profile, build_profile, column_counts, column_moments, merge, summarise
+from shared.profile import (
+    Profile,
+    build_profile,
+    column_counts,
+    column_moments,
+    counters,
+    merge,
+    summarise,
+    sums_outside,
+)
 from shared.signature import Feature, Signature, Target
 
 RNG = np.random.default_rng(7)
@@ -41,17 +50,98 @@ def test_a_written_profile_tells_the_null_rate_and_reads_back() -> None:
     assert Profile.model_validate_json(document) == profile
 
 
-def test_bins_hold_about_a_tenth_each() -> None:
-    profile, _ = a_profile(1000)
-    counts = np.array(profile.features[0].counts)
-    assert len(counts) == 10
-    assert counts.min() >= 80
+def test_bins_hold_about_a_fiftieth_each_and_nothing_lies_outside_of_the_reference() -> None:
+    profile, x = a_profile(1000)
+    column = profile.features[0]
+    counts = np.array(column.counts)
+    assert len(counts) == 52
+    assert (counts[0], counts[-1]) == (0, 0)
+    assert counts[1:-1].min() >= 14
+    assert counts.max() <= 22
+    assert column.edges[-1] == np.nanmax(x[:, 0])
+    assert column.edges[0] == np.nextafter(np.nanmin(x[:, 0]), -np.inf)
 
 
-def test_repeated_values_get_fewer_bins_and_none_is_empty() -> None:
+def test_a_value_that_repeats_has_a_bin_of_its_own() -> None:
+    profile, x = a_profile()
+    flags = profile.features[1]
+    zeros = int((x[:, 1] == 0).sum())
+    assert flags.counts == (0, zeros, 0, len(x) - zeros, 0)
+    assert flags.counts_of(np.array([-1.0, 0.0, 0.5, 1.0, np.nextafter(1.0, 2.0)])) == [1, 1, 1, 1, 1]
+
+
+def test_few_values_and_many_are_counted_alike() -> None:
     profile, _ = a_profile()
-    assert len(profile.features[1].counts) == 2
-    assert min(profile.features[1].counts) > 0
+    column = profile.features[0]
+    edges = np.array(column.edges)
+    values = np.concatenate((RNG.normal(size=1500), edges, np.nextafter(edges, np.inf), np.nextafter(edges, -np.inf)))
+    few = np.zeros(len(column.counts), np.int64)
+    for start in range(0, len(values), 100):
+        counted = column.counts_of(values[start : start + 100])
+        few[: len(counted)] += counted
+    assert column.counts_of(values) == few.tolist()
+
+
+def test_what_lies_outside_is_counted_and_summed_apart() -> None:
+    profile, x = a_profile()
+    column = profile.features[0]
+    assert column.mean is not None
+    assert column.std is not None
+    low, high = np.nanmin(x[:, 0]), np.nanmax(x[:, 0])
+    live = np.full((7, 3), 1.0)
+    live[:, 0] = [low, high, low - 1, low - 3, high + 2, np.nan, np.nextafter(high, np.inf)]
+    summary = summarise(profile, live, live[:, 1])
+    counts, _ = column_counts(summary, "0", column)
+    assert (counts[0], counts[-1]) == (2, 2)
+    below, above = sums_outside(summary, "0")
+    assert below == pytest.approx((2 * low - 4 - 2 * column.mean) / column.std, abs=1e-5)
+    assert above == pytest.approx((2 * high + 2 - 2 * column.mean) / column.std, abs=1e-5)
+    assert sums_outside(summary, "1") == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("values", [[], [np.nan], [3.0], [3.0, 3.0, np.nan], [-0.0, 0.0]])
+def test_a_column_of_hardly_any_values_has_bins_all_the_same(values: list[float]) -> None:
+    signature = Signature(target=Target(name="y"), features=(Feature(name="x", kind="numeric", nullable=True),))
+    x = np.array(values).reshape(-1, 1)
+    column = build_profile(signature, x, x[:, 0]).features[0]
+    present = x[~np.isnan(x)]
+    assert sum(column.counts) == len(present)
+    assert column.outside == bool(len(present))
+    assert sum(column.counts_of(np.array([-1e300, *present, 1e300]))) == len(present) + 2
+
+
+def test_a_profile_with_ten_bins_of_an_earlier_release_still_counts() -> None:
+    document = {
+        "schema_version": 1,
+        "features": [],
+        "prediction": {
+            "name": "prediction",
+            "kind": "numeric",
+            "edges": [1.0, 2.0],
+            "counts": [5, 3, 2],
+            "nulls": 0,
+            "n": 10,
+            "mean": 1.2,
+            "std": 0.5,
+            "null_rate": 0.0,
+        },
+    }
+    profile = Profile.model_validate(document)
+    summary = summarise(profile, np.empty((3, 0)), np.array([0.0, 1.5, 9.0]))
+    assert [summary[f"p:{i}"] for i in range(3)] == [1, 1, 1]
+    assert "p:sl" not in summary
+    assert not profile.prediction.outside
+
+
+def test_every_counter_of_a_summary_has_its_place() -> None:
+    profile, x = a_profile()
+    names = counters(profile)
+    assert len(set(names)) == len(names)
+    live = np.concatenate((x * 3, x - 50, x + 50))
+    live[:, 2] = np.tile(x[:, 2], 3)
+    assert summarise(profile, live, live[:, 0]).keys() <= set(names)
+    assert names[0] == "n"
+    assert all(name.startswith("p:") for name in names[1 : len(profile.prediction.counts) + 6])
 
 
 def test_the_last_bin_of_a_category_counts_unknown_ones() -> None:
