@@ -90,6 +90,26 @@ class JobFinished(Event):
     """Of its submission."""
 
 
+class FeedbackReceived(Event):
+    """What really came of rows that were predicted, in columns; `occurred_at` is when the gateway took it.
+
+    A row is named by the request that predicted it, or by its job: one of the two, the other is None. Whether there is
+    such a row nobody has looked. Of several values for one row the one that was received last counts.
+    """
+
+    stream: ClassVar[str] = "feedback.received.v1"
+
+    model_name: str | None = None
+    """That the gateway serves."""
+    brought_by: str = ""
+    """Id of the request that brought the values, for logs; one with many of them is several events."""
+    request_id: list[str | None]
+    job_id: list[str | None]
+    index: list[int]
+    """Position of the row in its request or job."""
+    actual: list[float]
+
+
 class ModelStaged(Event):
     """Broadcast: replicas shall load the candidate, check it and send a receipt."""
 
@@ -152,6 +172,8 @@ class ReloadRequested(Event):
 Command = RetrainRequested | PromotionRequested | RollbackRequested | ReloadRequested
 BROADCASTS: tuple[type[Event], ...] = (ModelStaged, ModelPromoted)
 BROADCAST_LENGTH = 1000  # entries kept; they only wake
+FEEDBACK_ROWS = 1000
+"""Most rows of one event: a consumer can rely on it."""
 
 
 class Operation(BaseModel):

@@ -117,7 +117,9 @@ def _decoded(feature: Feature, value: float) -> float | str | None:
     return feature.categories[int(value)] if value >= 0 else None
 
 
-class _Bad(Exception):
+class BadValue(Exception):
+    """A value is not what its field holds."""
+
     def __init__(self, code: Code, detail: str) -> None:
         self.code: Code = code
         self.detail = detail
@@ -126,24 +128,28 @@ class _Bad(Exception):
 Decode = Callable[[object], float]
 
 
-def _number(value: object) -> float:
+def number_of(value: object) -> float:
+    """Return a JSON number. Raises BadValue: it is none, not finite, or too large."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Bad("wrong_type", f"expected a number, got {_described(value)}")
+        raise BadValue("wrong_type", f"expected a number, got {described(value)}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not abs(number) <= MAX_MAGNITUDE:  # NaN compares false
-        raise _Bad("not_finite", f"expected a finite number up to {MAX_MAGNITUDE:g} in size, got {_described(value)}")
+        raise BadValue(
+            "not_finite", f"expected a finite number up to {MAX_MAGNITUDE:g} in size, got {described(value)}"
+        )
     return number
 
 
-def _number_of_text(value: object) -> float:
+def number_of_text(value: object) -> float:
+    """Return the number that a text spells. Raises BadValue."""
     try:
         number = float(value)  # type: ignore[arg-type] # the caller passes text
     except ValueError:
-        raise _Bad("not_a_number", f"expected a number, got {_described(value)}") from None
-    return _number(number)
+        raise BadValue("not_a_number", f"expected a number, got {described(value)}") from None
+    return number_of(number)
 
 
 def _category(feature: Feature) -> Decode:
@@ -151,10 +157,10 @@ def _category(feature: Feature) -> Decode:
 
     def decode(value: object) -> float:
         if not isinstance(value, str):
-            raise _Bad("wrong_type", f"expected text, got {_described(value)}")
+            raise BadValue("wrong_type", f"expected text, got {described(value)}")
         code = codes.get(value, UNKNOWN_CATEGORY)
         if code < 0 and not feature.accepts_unknown:
-            raise _Bad("unknown_category", f"{value[:50]!r} is not one of the {len(codes)} known categories")
+            raise BadValue("unknown_category", f"{value[:50]!r} is not one of the {len(codes)} known categories")
         return code
 
     return decode
@@ -163,7 +169,7 @@ def _category(feature: Feature) -> Decode:
 _to_json = json.JSONEncoder(ensure_ascii=False, default=repr).encode
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
     """Return a value as JSON writes it, shortened."""
     try:
         shown = _to_json(value[:51] if isinstance(value, str) else value)
@@ -185,7 +191,7 @@ class RowEncoder:
         self.signature = signature
         self._text = text
         self._ignore_extra = ignore_extra
-        number = _number_of_text if text else _number
+        number = number_of_text if text else number_of
         self._fields: list[tuple[str, bool, Decode]] = [
             (f.name, f.nullable, number if f.kind == "numeric" else _category(f)) for f in signature.features
         ]
@@ -202,7 +208,7 @@ class RowEncoder:
         for name, nullable, decode in self._fields:
             try:
                 values.append(self._value(row, name, nullable, decode))
-            except _Bad as bad:
+            except BadValue as bad:
                 errors.append(FieldError(name, bad.code, bad.detail))
         if not self._ignore_extra and not self._known.issuperset(row):
             extra = [str(name) for name in row if name not in self._known]
@@ -217,8 +223,8 @@ class RowEncoder:
             if nullable:
                 return math.nan
             if name in row:
-                raise _Bad("null", "must not be null: the model was trained without nulls here")
-            raise _Bad("missing", "is required")
+                raise BadValue("null", "must not be null: the model was trained without nulls here")
+            raise BadValue("missing", "is required")
         return decode(value)
 
 
@@ -243,7 +249,7 @@ def unusual(
     for f, value in zip(signature.features, row, strict=True):
         if f.kind == "categorical":
             if value < 0:
-                named = f"{_described(values[f.name])} " if f.name in values else ""
+                named = f"{described(values[f.name])} " if f.name in values else ""
                 warnings.append(RowWarning(f.name, "unknown_category", f"{named}was not seen in training"))
         elif f.minimum is not None and f.maximum is not None and (value < f.minimum or value > f.maximum):
             detail = f"{value:g} is outside the training range {f.minimum:g} to {f.maximum:g}"

@@ -19,6 +19,7 @@ from services.gateway.connection import GatewayProtocol
 from services.gateway.dead_letters import Letters, dead_letters_router
 from services.gateway.door import Door
 from services.gateway.exchange import ExchangingProtocol
+from services.gateway.feedback import Feedback
 from services.gateway.fleet import Fleet
 from services.gateway.immediate import ImmediateProtocol
 from services.gateway.jobs import Jobs, JobWebhooks, jobs_router, webhooks_router
@@ -68,7 +69,8 @@ def build(settings: GatewaySettings, redis: Redis, store: Store, replica: Replic
         max_batches=settings.gateway_max_batches,
     )
     admin = Admin(redis, keys, catalogue, lambda: watch.stopping)
-    return Parts(settings, follower, replica, tally, logger, predictor, watch, catalogue, admin)
+    feedback = Feedback(settings, redis, tally)
+    return Parts(settings, follower, replica, tally, logger, predictor, watch, catalogue, admin, feedback)
 
 
 async def serve(settings: GatewaySettings, sockets: Sockets) -> None:

@@ -16,6 +16,7 @@ from services.gateway.answers import PredictReplies
 from services.gateway.docs import follow_champion
 from services.gateway.edge import Edge
 from services.gateway.errors import register_handlers
+from services.gateway.feedback import Feedback, feedback_router
 from services.gateway.figures import Figures
 from services.gateway.fleet import Fleet, Told, families
 from services.gateway.front import Front
@@ -50,6 +51,7 @@ class Parts:
     watch: Watch
     catalogue: Catalogue
     admin: Admin
+    feedback: Feedback
     fast_path_refused: str = ""
 
     def health(self) -> health.Health:
@@ -110,6 +112,7 @@ def _framework(parts: Parts, replies: PredictReplies, further: Sequence[APIRoute
     for router in (
         predict_router(parts.predictor, replies, parts.settings),
         *further,
+        feedback_router(parts.feedback),
         models_router(parts.catalogue),
         admin_router(parts.admin, parts.settings),
         health_router(parts.health, parts.watch.missing, fleet),

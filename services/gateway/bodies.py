@@ -75,6 +75,18 @@ def _too_large(limit: int) -> Problem:
 
 def require_json(request: Request) -> None:
     """Refuse a body that says it is not plain JSON. One that says nothing is taken for JSON."""
+    refuse_coding(request)
+    content_type = request.headers.get("content-type", "application/json")
+    if not says_json(content_type):
+        raise Problem(
+            "unsupported-media-type",
+            f"this route reads application/json, not {_media_type(content_type)[:100]}",
+            headers={"Accept": "application/json"},
+        )
+
+
+def refuse_coding(request: Request) -> None:
+    """Refuse a body that says it is compressed."""
     coding = request.headers.get("content-encoding", "identity")
     if coding != "identity":
         raise Problem(
@@ -82,13 +94,15 @@ def require_json(request: Request) -> None:
             f"this route does not read Content-Encoding: {coding[:50]}",
             headers={"Accept-Encoding": "identity"},
         )
-    media_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise Problem(
-            "unsupported-media-type",
-            f"this route reads application/json, not {media_type[:100]}",
-            headers={"Accept": "application/json"},
-        )
+
+
+def says_json(content_type: str) -> bool:
+    media_type = _media_type(content_type)
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.split(";", maxsplit=1)[0].strip().lower()
 
 
 def parse_model(body: bytes, kind: type[M], expected: str) -> M:

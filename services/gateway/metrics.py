@@ -32,6 +32,7 @@ class GatewayCollector(Collector):
         yield from self._requests()
         yield from self._predictions()
         yield from self._telemetry()
+        yield CounterMetricFamily(f"{PREFIX}_feedback_rows", "Actual values accepted.", self._tally.feedback_rows)
         yield from model_metrics(PREFIX, self._follower.current)
         yield from self._surroundings()
 

@@ -122,6 +122,12 @@ KINDS: Mapping[str, Kind] = {
         "The table lacks a column that the model needs",
         "Add the columns that `errors` names; their order is free.",
     ),
+    "invalid-feedback": Kind(
+        422,
+        "The feedback cannot be taken",
+        "Nothing of it was taken. `errors` names everything that is wrong: `pointer` leads to the value and its field, "
+        "counted from 0; `detail` begins with the line, where the body has lines. Correct it and send all of it again.",
+    ),
     "input-unreadable": Kind(
         422,
         "The input that was referred to cannot be read",
@@ -165,10 +171,16 @@ KINDS: Mapping[str, Kind] = {
     "redis-unavailable": Kind(
         503,
         "The queue cannot be reached",
-        "Predictions go on meanwhile. Jobs and admin commands are accepted again as soon as Redis is back.",
+        "Predictions go on meanwhile. Jobs, feedback and admin commands are accepted again as soon as Redis is back.",
     ),
     "store-unavailable": Kind(
         503, "The store cannot be reached", "Predictions go on meanwhile. Try again as `Retry-After` says."
+    ),
+    "feedback-full": Kind(
+        503,
+        "No more feedback can be kept now",
+        "Nothing of the request was taken; what was accepted before is safe. Wait as long as `Retry-After` says, then "
+        "send it again. When this goes on: does the monitor run, and has Redis memory left?",
     ),
     "overloaded": Kind(503, "The gateway has too much to do", "Wait as long as `Retry-After` says, or add a gateway."),
 }

@@ -106,6 +106,15 @@ class GatewaySettings(CommonSettings):
         67_108_864, description="Most bytes of the stream of logged predictions in Redis; above, they are dropped."
     )
 
+    gateway_max_feedback_bytes: PositiveInt = Field(4_194_304, description="Largest body of /feedback.")
+    gateway_max_feedback_rows: PositiveInt = Field(10_000, description="Most values of one request to /feedback.")
+    gateway_max_feedback_requests: PositiveInt = Field(
+        4, description="Requests to /feedback in memory at once; the next one gets 503."
+    )
+    gateway_feedback_bytes: PositiveInt = Field(
+        67_108_864, description="Most bytes of the stream of feedback in Redis; above, it is refused with 503."
+    )
+
     gateway_model_max_age_days: PositiveFloat = Field(
         90.0, description="A champion that was trained longer ago is reported by /health."
     )

@@ -124,6 +124,8 @@ class Tally:
         """By route, method and status."""
         self.request_seconds: defaultdict[str, Durations] = defaultdict(Durations)
         """By route."""
+        self.feedback_rows = 0
+        """Actual values accepted."""
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         self.requests[route, method, status] += 1
