@@ -50,6 +50,12 @@ class BatchPrediction(Answer):
     request_id: str
 
 
+class FeedbackAnswer(Answer):
+    accepted: int
+    """Rows that have got a value; what was said twice counts once."""
+    request_id: str
+
+
 class RowCounts(Answer):
     total: int
     done: int

@@ -1,7 +1,7 @@
 """What every part of the client needs: the connection, and how it is opened and closed."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,6 +49,11 @@ def as_json(value: object) -> dict[str, Any]:
 def encode(value: object) -> bytes:
     """Encode; NumPy's numbers are taken for what they hold. Raises ValueError for NaN: a missing value is None."""
     return json.dumps(value, allow_nan=False, default=_item).encode()
+
+
+def blocks(file: Any, size: int = 1 << 16) -> Iterator[bytes]:
+    while block := file.read(size):
+        yield block
 
 
 def given(**parameters: Any) -> dict[str, Any]:

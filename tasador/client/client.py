@@ -5,13 +5,14 @@ from typing import Any
 
 from tasador.client.answers import BatchPrediction, Health, Metrics, Prediction
 from tasador.client.base import as_json, instances
+from tasador.client.feedback import Feedback
 from tasador.client.formats import JSON
 from tasador.client.jobs import Jobs
 from tasador.client.letters import DeadLetters
 from tasador.client.models import Models
 
 
-class Client(Jobs, DeadLetters, Models):
+class Client(Jobs, DeadLetters, Feedback, Models):
     """A gateway, from Python.
 
     >>> with Client("http://127.0.0.1:8000") as tasador:
@@ -19,7 +20,7 @@ class Client(Jobs, DeadLetters, Models):
     ...     tasador.save_results(job.id, "predictions.parquet")
 
     Every method raises a subclass of `TasadorError`. Nothing is retried behind the caller's back, except that the
-    `wait`s and the reading of results bear an outage of a minute.
+    `wait`s, the reading of results, and feedback in several requests bear an outage of a minute.
     """
 
     # --- predictions

@@ -38,12 +38,12 @@ class Patience:
         self._at = self._clock()
         self._breaks = 0
 
-    def broke(self, error: Exception, *, answered: bool) -> None:
-        """Wait a moment. Raises `error` when it makes no sense to go on."""
+    def broke(self, error: Exception, *, answered: bool, pause: float | None = None) -> None:
+        """Wait a moment, or as long as was asked for. Raises `error` when it makes no sense to go on."""
         self._breaks += answered
         if self._breaks > _BREAKS or self._clock() - self._at > OUTAGE:
             raise error
-        self._sleep(_PAUSE)
+        self._sleep(pause or _PAUSE)
 
 
 class Download:

@@ -7,7 +7,7 @@ from typing import IO, Any
 from uuid import uuid4
 
 from tasador.client.answers import Job, JobPage, Manifest, Result, Webhook
-from tasador.client.base import Connected, encode, given, instances, waiting
+from tasador.client.base import Connected, blocks, encode, given, instances, waiting
 from tasador.client.downloads import Download
 from tasador.client.errors import TasadorError
 from tasador.client.formats import JSON, NDJSON, content_coding, media_type, result_type
@@ -55,12 +55,12 @@ class Jobs(Connected):
             if coding := content_coding(path):
                 headers["content-encoding"] = coding
             with path.open("rb") as file:  # first: whether it is there is said before what it is called
-                return self._submit(_blocks(file), content_type or media_type(path), headers, options)
+                return self._submit(blocks(file), content_type or media_type(path), headers, options)
         read = getattr(source, "read", None)
         if callable(read):
             if content_type is None:
                 raise ValueError("an open file does not say its format: pass content_type")
-            return self._submit(_blocks(source), content_type, headers, options)
+            return self._submit(blocks(source), content_type, headers, options)
         rows: Any = source
         return self._submit(encode(instances(rows)), JSON, headers, options)
 
@@ -215,8 +215,3 @@ def _quoted(key: str) -> str:
 
 def _copy(download: Download, file: IO[bytes]) -> int:
     return sum(file.write(block) for block in (download.records() if download.resumable else download.blocks()))
-
-
-def _blocks(file: Any, size: int = 1 << 16) -> Iterator[bytes]:
-    while block := file.read(size):
-        yield block
