@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tasador.cli.connect import UrlOption, connected
-from tasador.cli.output import Exit, Format, FormatOption, fail, one_line, print_fields, print_json
+from tasador.cli.output import Exit, Format, FormatOption, err, fail, one_line, outage, print_fields, print_json
 from tasador.cli.piped import UnknownPipe, recognise
 from tasador.client import Client, TasadorError
 from tasador.client.formats import media_type
@@ -68,14 +68,17 @@ def _send(client: Client, file: str, named: str | None) -> int:
         nonlocal accepted
         accepted = now
 
+    def waiting(why: TasadorError) -> None:
+        err().print(outage(why), style="dim", markup=False, soft_wrap=True)
+
     try:
         if file != "-":
-            return client.feedback(Path(file), content_type=named, on_progress=progressed)
+            return client.feedback(Path(file), content_type=named, on_progress=progressed, on_outage=waiting)
         with one_line(UnknownPipe, code=Exit.USAGE):
             piped = recognise(sys.stdin.buffer, named)
         if piped.content_encoding:
             fail(f"feedback is not read compressed: decompress it ({piped.content_encoding})", Exit.USAGE)
-        return client.feedback(piped.file, content_type=piped.content_type, on_progress=progressed)
+        return client.feedback(piped.file, content_type=piped.content_type, on_progress=progressed, on_outage=waiting)
     except TasadorError as failed:
         if not accepted:
             raise

@@ -9,9 +9,10 @@ from typing import IO, Any
 from tasador.client.answers import FeedbackAnswer
 from tasador.client.base import Connected, blocks
 from tasador.client.downloads import Patience
-from tasador.client.errors import Problem, TooLarge, Unavailable, Unreachable
+from tasador.client.errors import Problem, TasadorError, TooLarge, Unavailable, Unreachable
 from tasador.client.formats import CSV, NDJSON, UnknownFormat, content_coding, media_type
 from tasador.client.pieces import Line, Piece, lines_of_blocks, lines_of_rows, pieces
+from tasador.client.transport import Transport
 
 
 class Feedback(Connected):
@@ -21,6 +22,7 @@ class Feedback(Connected):
         *,
         content_type: str | None = None,
         on_progress: Callable[[int], None] | None = None,
+        on_outage: Callable[[TasadorError], None] | None = None,
     ) -> int:
         """Tell actual values: a CSV or JSON lines file by its path, an open one with its `content_type`, or rows.
 
@@ -30,6 +32,7 @@ class Feedback(Connected):
 
         Args:
             on_progress: hears how many were accepted so far.
+            on_outage: hears why it waits.
 
         Returns:
             How many were accepted; those that one request said twice count once.
@@ -39,32 +42,53 @@ class Feedback(Connected):
                 were accepted.
             Unavailable: nothing more can be kept now.
         """
-        accepted = 0
-        patience = Patience()
         with _opened(source, content_type) as (kind, lines):
-            for whole in pieces(lines, header=kind == CSV):
-                waiting = [whole]
-                while waiting:
-                    piece = waiting.pop()
-                    try:
-                        accepted += self._send(piece, kind)
-                    except TooLarge:
-                        if len(piece.values) < 2:
-                            raise
-                        waiting += reversed(piece.halves())
-                    except (Unreachable, Unavailable) as error:
-                        if not accepted:
-                            raise
-                        patience.broke(error, answered=False, pause=getattr(error, "retry_after", None))
-                        waiting.append(piece)
-                    else:
-                        patience.progressed()
-                        if on_progress:
-                            on_progress(accepted)
-        return accepted
+            sending = _Sending(self._http, kind, on_outage)
+            for piece in pieces(lines, header=kind == CSV):
+                for accepted in sending.send(piece):
+                    if on_progress:
+                        on_progress(accepted)
+        return sending.accepted
 
-    def _send(self, piece: Piece, kind: str) -> int:
-        typed = {"content-type": kind}
+
+class _Sending:
+    """Pieces on their way to a gateway. Until one is accepted, nothing is tried again."""
+
+    def __init__(self, http: Transport, media_type: str, on_outage: Callable[[TasadorError], None] | None) -> None:
+        self.accepted = 0
+        self._http = http
+        self._media_type = media_type
+        self._on_outage = on_outage
+        self._patience = Patience()
+
+    def send(self, piece: Piece) -> Iterator[int]:
+        """Send a piece, in as many requests as it takes; yield after each how many were accepted so far."""
+        try:
+            self.accepted += self._through_outages(piece)
+        except TooLarge:
+            if len(piece.values) < 2:
+                raise
+            for half in piece.halves():
+                yield from self.send(half)
+        else:
+            yield self.accepted
+
+    def _through_outages(self, piece: Piece) -> int:
+        self._patience.progressed()
+        away = False
+        while True:
+            try:
+                return self._post(piece)
+            except (Unreachable, Unavailable) as error:
+                if not self.accepted:
+                    raise
+                if self._on_outage and not away:
+                    self._on_outage(error)
+                away = True
+                self._patience.broke(error, answered=False, pause=getattr(error, "retry_after", None))
+
+    def _post(self, piece: Piece) -> int:
+        typed = {"content-type": self._media_type}
         try:
             return self._http.read(FeedbackAnswer, "POST", "/feedback", content=piece.body, headers=typed).accepted
         except Problem as problem:

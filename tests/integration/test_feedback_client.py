@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from shared.events import FeedbackReceived
 from shared.keys import Keys
 from shared.store import Store
-from tasador.client import Client, Invalid, Malformed, TooLarge, Unavailable, UnknownFormat
+from tasador.client import Client, Invalid, Malformed, TasadorError, TooLarge, Unavailable, UnknownFormat
 from tests.integration.by_hand import ready_store
 from tests.integration.test_gateway_process import a_process, announced
 from tests.processes import ServiceProcess
@@ -115,10 +115,12 @@ async def test_what_was_begun_goes_on_when_the_gateway_is_killed(
             gateway.kill()
             gateway.start()
 
-    first = gateway.pid
+    first, outages = gateway.pid, list[TasadorError]()
     path = a_file(tmp_path / "actual.csv", 25_000)  # three pieces
     with Client(f"http://127.0.0.1:{port}") as client:
-        assert await asyncio.to_thread(client.feedback, path, on_progress=restart) == 25_000
+        accepted = await asyncio.to_thread(client.feedback, path, on_progress=restart, on_outage=outages.append)
+    assert accepted == 25_000
+    assert len(outages) == 1
     assert gateway.pid != first
     assert await received(redis) == expected(25_000)
 

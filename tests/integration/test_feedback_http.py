@@ -128,12 +128,21 @@ async def test_a_full_stream_refuses_and_drops_nothing(redis_url: str, redis: Re
         assert (await send(gateway, a_table(2000), **CSV)).status_code == 202
 
 
-async def test_a_stream_that_began_with_small_entries_is_measured_as_a_whole(redis: Redis) -> None:
-    append = appender(redis, STREAM, 200_000, ALL)
-    for _ in range(200):
-        assert await append([b"x" * 200]) == "ok"
-    answers = [await append([b"x" * 20_000]) for _ in range(20)]
-    assert "full" in answers
+async def test_what_would_never_find_room_is_too_large(redis_url: str, redis: Redis, store: Store) -> None:
+    async with a_gateway(redis_url, store, gateway_feedback_bytes=100_000) as gateway:
+        answer = await send(gateway, a_table(2000), **CSV)
+        assert problem(answer) == "413 payload-too-large"
+        assert await redis.exists(STREAM) == 0
+
+
+async def test_a_stream_that_began_with_single_values_is_measured_as_a_whole(
+    redis_url: str, redis: Redis, store: Store
+) -> None:
+    async with a_gateway(redis_url, store, gateway_feedback_bytes=200_000) as gateway:
+        for _ in range(100):
+            assert await accepts(gateway)
+        answers = [await send(gateway, a_table(400), **CSV) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {202, 503}
     assert (await redis.memory_usage(STREAM, samples=0) or 0) <= 220_000
 
 

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from services.gateway.feedback.items import Item
 from services.gateway.feedback.reading import items_in
-from services.gateway.problems import unavailable
+from services.gateway.problems import Problem, unavailable
 from services.gateway.publish import ALL, appender
 from services.gateway.settings import GatewaySettings
 from services.gateway.tables import Format
@@ -57,11 +57,19 @@ class Feedback:
         """
         async with self._turn:  # reading holds the interpreter's lock: several would keep predictions waiting
             rows, events = await asyncio.to_thread(self._read, body, kind, request_id)
+        self._check_size(events)
         answer = await self._append(events)
         if answer != "ok":
             raise unavailable("feedback-full", _WHY[answer], retry_after=RETRY_AFTER)
         self._tally.feedback_rows += rows
         return rows
+
+    def _check_size(self, events: Sequence[bytes]) -> None:
+        """Refuse what would find no room in an empty stream either: coming again would not help."""
+        size, most = sum(map(len, events)), self.settings.gateway_feedback_bytes
+        if size > most:
+            detail = f"these values take {size:,} bytes, and {most:,} are kept in all: send them in several requests"
+            raise Problem("payload-too-large", detail)
 
     def _read(self, body: bytes, kind: Format, request_id: str) -> tuple[int, Sequence[bytes]]:
         items = items_in(body, kind, self.settings.gateway_max_feedback_rows)

@@ -150,6 +150,7 @@ def test_one_name_for_a_request_and_a_job_is_two_rows() -> None:
         (b'{"feedback": []}', "empty-table [('/feedback', 'missing')]"),
         (b"", "malformed-body []"),
         (b'{"feedback": [{"request_id": "a", "actual": 1}', "malformed-body []"),
+        (b'{"feedback": [{"request_id": "a", "actual": NaN, "actual": 1}]}', "malformed-body []"),
         (
             b'{"feedback": [{"request_id": "a", "actual": NaN}]}',
             "invalid-feedback [('/feedback/0/actual', 'not_finite')]",
