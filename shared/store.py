@@ -8,6 +8,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlparse
@@ -52,6 +53,15 @@ class ObjectExists(ValueError):
 
 class StoreUnavailable(OSError):
     """The store did not do what it was asked. The local disk raises other kinds of OSError as well."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object that is there."""
+
+    key: str
+    size: int
+    """In bytes."""
 
 
 class Store:
@@ -166,11 +176,16 @@ class Store:
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """Yield the keys of all objects below `prefix/`, in no order."""
+        async for each in self.found(prefix):
+            yield each.key
+
+    async def found(self, prefix: str) -> AsyncIterator[Stored]:
+        """Yield all objects below `prefix/`, in no order."""
         batches = aiter(obstore.list(self._backend, prefix.rstrip("/") + "/"))
         while (batch := await _done(anext(batches, None))) is not None:
             for entry in batch:
                 if TEMPORARY not in entry["path"]:
-                    yield entry["path"]
+                    yield Stored(entry["path"], entry["size"])
 
     async def directories(self, prefix: str) -> Sequence[str]:
         """Return the names directly below `prefix/` that have objects of their own."""

@@ -32,6 +32,9 @@ class StackSettings(CommonSettings):
     client_url: str = Field(
         "", description="Gateway that the CLI talks to; default that of the running stack, or gateway_port here."
     )
+    client_monitor_url: str = Field(
+        "", description="Monitor that the CLI talks to; default that of the running stack, or monitor_port here."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -11,7 +11,14 @@ from services.monitor.buckets import Buckets
 from services.monitor.consumers import Consumers, Subscription
 from services.monitor.flow import Streams
 from services.monitor.handlers import StatsHandlers
-from services.monitor.log import PredictionLog
+from services.monitor.log.compaction import Compactor
+from services.monitor.log.deletions import DeletionRecords
+from services.monitor.log.files import Files
+from services.monitor.log.plan import Target
+from services.monitor.log.purge import Purge
+from services.monitor.log.shelf import Shelf
+from services.monitor.log.tidy import LogKeeper
+from services.monitor.log.writer import PredictionLog
 from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
 from services.monitor.routes import create_app
@@ -47,13 +54,15 @@ def build(settings: MonitorSettings) -> Runtime:
     buckets = Buckets(redis, keys, STATS_GROUP, settings.replica_id, settings.monitor_keep_days)
     streams = Streams(redis, keys, GROUPS)
     stats = StatsHandlers(buckets, versions, keys, settings.monitor_keep_days, metrics.count_events)
+    files, records = Files(store), DeletionRecords(store)
+    shelf = Shelf(store, files, records)
+    purge = Purge(store, files, records, shelf)
     log = PredictionLog(
         redis,
-        store,
+        shelf,
         versions,
         stream=keys.stream(PredictionsLogged.stream),
         group=LOG_GROUP,
-        replica=settings.replica_id,
         flush_seconds=settings.monitor_log_seconds,
         flush_rows=settings.monitor_log_rows,
         buffer_rows=settings.monitor_log_buffer_rows,
@@ -93,11 +102,28 @@ def build(settings: MonitorSettings) -> Runtime:
             ),
         ),
         log=log,
+        keeper=LogKeeper(
+            redis,
+            keys.lease("log"),
+            store,
+            files,
+            keep_days=settings.monitor_log_days,
+            records=records,
+            purge=purge,
+            compactor=Compactor(store, files, shelf, _target(settings), metrics.count_log),
+            counted=metrics.count_log,
+        ),
+        purge=purge,
         webhooks=webhooks,
         metrics=metrics,
         evaluate_seconds=settings.monitor_evaluate_seconds,
+        tidy_seconds=settings.monitor_log_tidy_seconds,
         drain=timedelta(seconds=settings.monitor_drain_seconds),
     )
+
+
+def _target(settings: MonitorSettings) -> Target:
+    return Target(settings.monitor_log_file_rows, settings.monitor_log_file_mb << 20)
 
 
 def _webhooks(settings: MonitorSettings, messages: Messages, store: Store, metrics: Metrics) -> Webhooks:

@@ -55,7 +55,8 @@ class Metrics:
         )
         self.log = Counter(
             f"{PREFIX}_log",
-            "Prediction log: rows_written, files_written, entries_refused by this process.",
+            "Prediction log: rows_written, files_written, entries_refused, files_compacted, rows_deleted, days_removed "
+            "by this process.",
             ["what"],
             registry=self.registry,
         )

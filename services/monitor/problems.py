@@ -22,6 +22,8 @@ KINDS: Mapping[str, Kind] = {
     "method-not-allowed": Kind(405, "The resource does not support this method"),
     "malformed-request": Kind(400, "The request cannot be read"),
     "no-model": Kind(503, "There is no model to compare with"),
+    "log-unreadable": Kind(500, "A file of the prediction log cannot be read"),
+    "store-unavailable": Kind(503, "The store cannot be reached"),
     "redis-unavailable": Kind(503, "The counters cannot be reached"),
     "internal-error": Kind(500, "The service has failed"),
 }

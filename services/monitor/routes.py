@@ -2,13 +2,13 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from uuid import uuid4
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
@@ -41,6 +41,30 @@ class Health:
     warnings: list[str]
 
 
+@dataclass(frozen=True)
+class Deleted:
+    """What was deleted of a request. Nothing is no error: its rows may be gone already, or not have arrived."""
+
+    request_id: str
+    rows: int
+    """Of the prediction log."""
+    labelled_rows: int
+    files: int
+    """Written anew without these rows, or removed."""
+
+
+class StoreAway(RuntimeError):
+    """The store does not do what it is asked."""
+
+
+class LogUnreadable(RuntimeError):
+    """Some files could not be searched."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        more = f", and {len(keys) - 3} more" if len(keys) > 3 else ""
+        super().__init__(f"{', '.join(keys[:3])}{more}: restore or remove what is damaged, and repeat the deletion")
+
+
 def create_app(runtime: Runtime) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +80,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.middleware("http")(_with_request_id)
     _answer_problems(app)
     _add_figures(app, runtime)
+    _add_log(app, runtime)
     _add_health(app, runtime)
     return app
 
@@ -88,6 +113,24 @@ def _add_figures(app: FastAPI, runtime: Runtime) -> None:
         """Prometheus exposition."""
         body, content_type = runtime.metrics.expose(await runtime.snapshot(), request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
+
+
+def _add_log(app: FastAPI, runtime: Runtime) -> None:
+    @app.delete("/log/{request_id:path}")
+    async def delete_logged(
+        request_id: Annotated[str, Path(description="Of the rows to delete.", pattern=f"^{_REQUEST_ID.pattern}$")],
+    ) -> Deleted:
+        """Delete all rows of a request, labelled ones too: those in the store now, and those on their way as they come.
+
+        Repeating it does no harm, and is what to do after an error: some of the rows may be gone, and some not.
+        """
+        try:
+            found = await runtime.purge.delete(request_id)
+        except OSError as error:
+            raise StoreAway(str(error)) from error
+        if found.unreadable:
+            raise LogUnreadable(found.unreadable)
+        return Deleted(request_id, found.rows, found.labelled_rows, found.files)
 
 
 def _add_health(app: FastAPI, runtime: Runtime) -> None:
@@ -159,6 +202,15 @@ def _answer_problems(app: FastAPI) -> None:
     @app.exception_handler(NoModel)
     async def no_model(request: Request, error: NoModel) -> Response:
         return problem("no-model", str(error), _id(request))
+
+    @app.exception_handler(StoreAway)
+    async def store_away(request: Request, error: StoreAway) -> Response:
+        log.warning("cannot reach the store", error=str(error))
+        return problem("store-unavailable", "the store does not answer; try again later", _id(request))
+
+    @app.exception_handler(LogUnreadable)
+    async def unreadable(request: Request, error: LogUnreadable) -> Response:
+        return problem("log-unreadable", str(error), _id(request))
 
     @app.exception_handler(RedisError)
     @app.exception_handler(OSError)

@@ -14,7 +14,9 @@ from services.monitor.alerts import DriftWatch
 from services.monitor.buckets import Buckets
 from services.monitor.consumers import Consumers
 from services.monitor.flow import Streams
-from services.monitor.log import PredictionLog
+from services.monitor.log.purge import Purge
+from services.monitor.log.tidy import LogKeeper
+from services.monitor.log.writer import PredictionLog
 from services.monitor.metrics import Metrics, Snapshot
 from services.monitor.monitor import Monitor, NoModel
 from services.monitor.webhooks import Webhooks
@@ -41,9 +43,12 @@ class Runtime:
     streams: Streams
     consumers: Consumers
     log: PredictionLog
+    keeper: LogKeeper
+    purge: Purge
     webhooks: Webhooks
     metrics: Metrics
     evaluate_seconds: float
+    tidy_seconds: float
     drain: timedelta
     started: float = field(default_factory=time.monotonic)
     was_ready: bool = False
@@ -60,6 +65,7 @@ class Runtime:
             self._every(TRIM_SECONDS, self._trim),
             self._every(RETIRE_SECONDS, self._retire),
             self._every(self.evaluate_seconds, lambda: self._evaluate(watch)),
+            self._every(self.tidy_seconds, self.keeper.tidy),
             self._every(STEP_SECONDS, self._report_state),
         ]
         async with self.replica:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from pydantic_settings import NoDecode
 
 from services.monitor.windows import DAY, parse_length
@@ -21,6 +21,16 @@ class MonitorSettings(CommonSettings):
     monitor_log_rows: PositiveInt = Field(20_000, description="... or when this many rows are waiting.")
     monitor_log_buffer_rows: PositiveInt = Field(
         100_000, description="Rows held in memory while the store is away; further ones wait in Redis."
+    )
+    monitor_log_days: NonNegativeInt = Field(
+        90, description="Days of the prediction log are removed after this long; 0 keeps them for ever."
+    )
+    monitor_log_tidy_seconds: PositiveFloat = Field(
+        600.0, description="How often small files of the log become large ones, and old days go."
+    )
+    monitor_log_file_rows: PositiveInt = Field(500_000, description="Rows of a large file of the log at most ...")
+    monitor_log_file_mb: PositiveInt = Field(
+        64, description="... and megabytes in memory; making one takes some three times as many."
     )
     monitor_reclaim_seconds: PositiveFloat = Field(
         30.0, description="Events that a monitor left unfinished for this long are taken over by another."

@@ -1,9 +1,10 @@
-"""The typed Python client of a gateway: `from tasador.client import Client`."""
+"""The typed Python clients of a gateway and of a monitor: `from tasador.client import Client, Monitor`."""
 
 from tasador.client.answers import (
     BatchPrediction,
     DeadLetter,
     DeadLetterPage,
+    DeletedRows,
     Health,
     Job,
     JobPage,
@@ -37,6 +38,7 @@ from tasador.client.errors import (
     UnsupportedMediaType,
 )
 from tasador.client.formats import UnknownFormat
+from tasador.client.monitor import Monitor
 
 __all__ = [
     "DEFAULT_URL",
@@ -45,6 +47,7 @@ __all__ = [
     "Conflict",
     "DeadLetter",
     "DeadLetterPage",
+    "DeletedRows",
     "Gone",
     "Health",
     "Invalid",
@@ -55,6 +58,7 @@ __all__ = [
     "Metrics",
     "ModelInfo",
     "ModelList",
+    "Monitor",
     "NotFound",
     "OpenedDeadLetter",
     "Operation",

@@ -1,4 +1,4 @@
-"""What the gateway answers. Fields that a newer gateway adds are ignored."""
+"""What the gateway and the monitor answer. Fields that newer ones add are ignored."""
 
 from typing import Any, Literal
 
@@ -190,6 +190,15 @@ class OpenedDeadLetter(DeadLetter):
     """None when the job's input was removed; a row that could not be read in the first place is None, too."""
     warnings: list[RowWarning] = []
     detail: str = ""
+
+
+class DeletedRows(Answer):
+    """What a monitor deleted of a request; rows that were still on their way are not counted."""
+
+    request_id: str
+    rows: int
+    labelled_rows: int
+    files: int
 
 
 class Dropped(Answer):

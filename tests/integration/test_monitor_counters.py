@@ -17,7 +17,10 @@ from services.monitor.buckets import Application, Buckets, Progress
 from services.monitor.entries import Entry
 from services.monitor.flow import Streams
 from services.monitor.layout import layout_of
-from services.monitor.log import PredictionLog
+from services.monitor.log.deletions import DeletionRecords
+from services.monitor.log.files import Files
+from services.monitor.log.shelf import Shelf
+from services.monitor.log.writer import PredictionLog
 from services.monitor.versions import Versions
 from services.monitor.windows import HOUR, MINUTE, last_seconds
 from shared import artifact
@@ -245,11 +248,10 @@ class Log:
         self.counted: dict[str, int] = {}
         self.log = PredictionLog(
             redis,
-            store,
+            Shelf(store, Files(store), DeletionRecords(store)),
             Versions(store, patience=0.0),
             stream=stream,
             group=LOG_GROUP,
-            replica="me",
             flush_seconds=600,
             flush_rows=1000,
             buffer_rows=buffer_rows,

@@ -1,37 +1,26 @@
-"""The prediction log: every single and batch prediction as Parquet in the store.
+"""Writes what gateways answered to the prediction log.
 
-`log/<model>/date=<day>/<time>-<replica>-<n>.parquet`. An entry is acknowledged after its rows are durable, so rows are
-logged at least once: (request_id, index) is the key of a row.
+An entry is acknowledged after its rows are durable, so rows are logged at least once: (request_id, index) is the key of
+a row.
 """
 
 import asyncio
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import count, islice
-from typing import Any
+from itertools import islice
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.monitor.entries import Entry, check_name, read_event
-from services.monitor.fold import InvalidEvent, check_columns, encoded_rows
+from services.monitor.fold import InvalidEvent
+from services.monitor.log.layout import LOG, Partition
+from services.monitor.log.rows import by_day, to_table
+from services.monitor.log.shelf import Shelf
 from services.monitor.versions import Version, Versions, VersionUnknown
-from shared.clock import utc_now
 from shared.events import PredictionsLogged
-from shared.signature import Feature, Signature
-from shared.store import Store
 from shared.telemetry import get_logger
-
-SCHEMA_VERSION = "1"
-COLUMNS = ("time", "request_id", "index", "mode", "model_version", "prediction", "latency")
-UNKNOWN = "<unknown>"
-"""Logged for a category that training has not seen: the event carries only that it was unknown."""
 
 FINISHED_KNOWN = 10_000  # entries
 
@@ -39,54 +28,6 @@ Count = Callable[[str, int], None]
 """Told of an outcome and how many rows or files."""
 
 log = get_logger(__name__)
-
-
-def column_names(signature: Signature) -> list[str]:
-    """Return the column of each feature: its name, or `feature.<name>` where one of `COLUMNS` has that name."""
-    return [f"feature.{name}" if name in COLUMNS else name for name in signature.names]
-
-
-def to_table(event: PredictionsLogged, signature: Signature) -> pa.Table:
-    """Return the rows of an event. Raises InvalidEvent when it does not fit the signature."""
-    check_columns(event)
-    x = encoded_rows(event, signature)
-    day = 86_400.0
-    if any(not 0 <= t < 100_000 * day for t in event.time):  # up to the year 2243
-        raise InvalidEvent("a time is out of range")
-    columns: dict[str, Any] = {
-        "time": pa.array([round(t * 1e6) for t in event.time], pa.timestamp("us", "UTC")),
-        "request_id": pa.array(event.request_id, pa.string()),
-        "index": pa.array(event.index, pa.int64()),
-        "mode": pa.array(event.mode, pa.string()),
-        "model_version": pa.array([event.model_version] * event.rows, pa.string()),
-        "prediction": pa.array(event.prediction, pa.float64()),
-        "latency": pa.array(event.latency, pa.float64()),
-    }
-    for i, (name, feature) in enumerate(zip(column_names(signature), signature.features, strict=True)):
-        columns[name] = _values(feature, x[:, i])
-    return pa.table(columns).replace_schema_metadata({"tasador.schema": SCHEMA_VERSION})
-
-
-def _values(feature: Feature, values: Any) -> pa.Array:
-    null = np.isnan(values)
-    if feature.kind == "numeric":
-        return pa.array(values, pa.float64(), mask=null)
-    texts = np.array([*feature.categories, UNKNOWN], object)
-    codes = np.where(null | (values < 0) | (values >= len(feature.categories)), len(feature.categories), values)
-    return pa.array(texts[codes.astype(np.int64)], pa.string(), mask=null)
-
-
-def by_day(table: pa.Table) -> Iterable[tuple[str, pa.Table]]:
-    """Split rows by the day (UTC) on which they were answered."""
-    days = pc.strftime(table["time"], "%Y-%m-%d")
-    for day in pc.unique(days).to_pylist():
-        yield day, table.filter(pc.equal(days, day))
-
-
-def to_parquet(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 @dataclass
@@ -115,23 +56,21 @@ class PredictionLog:
     def __init__(
         self,
         redis: Redis,
-        store: Store,
+        shelf: Shelf,
         versions: Versions,
         *,
         stream: str,
         group: str,
-        replica: str,
         flush_seconds: float,
         flush_rows: int,
         buffer_rows: int,
         counted: Count,
     ) -> None:
         self._redis = redis
-        self._store = store
+        self._shelf = shelf
         self._versions = versions
         self._stream = stream
         self._group = group
-        self._replica = replica
         self._seconds = flush_seconds
         self._flush_rows = flush_rows
         self._buffer_rows = buffer_rows
@@ -143,7 +82,6 @@ class PredictionLog:
         self._finished: dict[str, None] = {}
         self._full, self._written = asyncio.Event(), asyncio.Event()
         self._flushing = asyncio.Lock()
-        self._number = count()
 
     async def on_predictions_logged(self, entries: Sequence[Entry]) -> None:
         """Take entries; they are written and acknowledged later. Waits while the buffer is full."""
@@ -205,9 +143,8 @@ class PredictionLog:
         try:
             for (model, _), tables in waiting.tables.items():
                 table = await asyncio.to_thread(pa.concat_tables, tables)
-                for day, rows in by_day(table):
-                    data = await asyncio.to_thread(to_parquet, rows)
-                    await self._store.put_new(self._key(model, day), data)
+                for day, rows in await asyncio.to_thread(by_day, table):
+                    await self._shelf.add(Partition(LOG, model, day), [rows])
                     self._counted("rows_written", len(rows))
                     self._counted("files_written", 1)
         except Exception as error:  # each store has its own errors for being away
@@ -245,11 +182,3 @@ class PredictionLog:
         for oldest in list(islice(self._finished, max(0, len(self._finished) - FINISHED_KNOWN))):
             del self._finished[oldest]
         return True
-
-    def _key(self, model: str, day: str) -> str:
-        now = utc_now().astimezone(UTC)
-        return f"log/{model}/date={day}/{_stamp(now)}-{self._replica}-{next(self._number):06d}.parquet"
-
-
-def _stamp(time: datetime) -> str:
-    return time.strftime("%Y%m%dT%H%M%S%fZ")
