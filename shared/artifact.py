@@ -82,11 +82,19 @@ class Manifest(_Record):
     git_commit: str | None
     libraries: dict[str, str]
     rows: dict[str, int]
-    """Number of rows: train, test."""
+    """Number of rows: train, test; and labelled, those among them whose actual values were reported."""
+    test_fraction: float | None = None
+    """Which rows were held out, together with `split_columns`; None in versions of older releases."""
+    split_columns: tuple[str, ...] = ()
+    """The columns of the data whose cells decide about a row."""
     parity: dict[str, float | int | str]
     """What the parity gate compared and found."""
     drift: dict[str, float | int | str | bool]
     """`drift` of params.yaml: how the monitor judges this version."""
+    quality: dict[str, float | int | str | bool] = {}
+    """`quality` of params.yaml."""
+    retrain: dict[str, float | int | str | bool] = {}
+    """`retrain` of params.yaml."""
     files: dict[str, str]
     """sha256 of every other file."""
 
@@ -227,18 +235,21 @@ async def write_champion(store: Store, name: str, champion: Champion) -> None:
 
 
 class HistoryEntry(_Record):
-    """One promotion, rollback or refused attempt at one."""
+    """One promotion, rollback or refused attempt at one, or a version that was trained and did not go into service."""
 
     at: datetime
-    action: Literal["promoted", "rolled_back", "aborted"]
+    action: Literal["promoted", "rolled_back", "aborted", "held_back"]
     version: str
     previous: str | None
+    """The champion before, which of a version that was aborted or held back stays it."""
     epoch: int | None
-    """The epoch that the change made; None when it was aborted."""
+    """The epoch that the change made; None when nothing changed."""
     reason: str
     promotion_id: str
     operation: str | None = None
     """The command that asked for it: one that comes again after it took effect is recognised."""
+    decision: dict[str, Any] | None = None
+    """Of a version that was trained: why it did or did not go into service, and the figures."""
 
 
 async def read_history(store: Store, name: str) -> list[HistoryEntry]:
@@ -270,7 +281,7 @@ def served_versions(history: Sequence[HistoryEntry]) -> list[str]:
     for entry in history:
         if entry.action == "rolled_back" and entry.version in served:
             del served[served.index(entry.version) :]
-        if entry.action != "aborted":
+        if entry.action in ("promoted", "rolled_back"):
             served.append(entry.version)
     return served
 

@@ -130,6 +130,10 @@ class ModelPromoted(Event):
     epoch: int
 
 
+Trigger = Literal["request", "drift", "quality", "schedule"]
+"""What asks for a training: a person, or something that does so by itself."""
+
+
 class RetrainRequested(Event):
     """As every command, it names the operation that tells what becomes of it, and the HTTP request that gave it."""
 
@@ -138,6 +142,7 @@ class RetrainRequested(Event):
     operation_id: str
     request_id: str = ""
     reason: str
+    trigger: Trigger = "request"
 
 
 class PromotionRequested(Event):

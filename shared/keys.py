@@ -121,6 +121,10 @@ class Keys:
     def lease(self, what: str) -> str:
         return self._key("lease", what)
 
+    def schedule(self, model: str) -> str:
+        """Hash: the schedule of trainings and the last time of it that was seen to."""
+        return self._key("schedule", model)
+
     # --- events and commands
     def stream(self, kind: str) -> str:
         """The stream of one kind of event, e.g. `predictions.logged.v1`."""
@@ -168,6 +172,11 @@ def promotion_path(name: str) -> str:
 
 def history_path(name: str) -> str:
     return f"models/{name}/history.jsonl"
+
+
+def labels_prefix(name: str) -> str:
+    """Where rows lie whose actual values were reported, `date=<day of the prediction>/….parquet`."""
+    return f"labels/{name}"
 
 
 def job_path(job_id: str, name: str = "job.json") -> str:

@@ -7,10 +7,12 @@ import difflib
 import hashlib
 import json
 from collections.abc import Hashable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
+from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Kind = Literal["numeric", "categorical"]
@@ -18,6 +20,11 @@ Candidate = Literal["linear_regression", "ridge", "random_forest", "gradient_boo
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 # Names become registry names, store keys and metric labels.
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+
+_REMOVED = {
+    "promotion.max_rmse_increase": "a version now must be better than the champion on the same held-out rows"
+    " (docs/decisions/0020-a-challenger-must-win.md); from where on live quality is bad says quality.max_rmse_increase",
+}
 
 NULL_VALUES = ("", "NA", "N/A", "#N/A", "null", "NULL", "NaN", "nan")
 
@@ -107,12 +114,10 @@ class SelectionParams(Section):
 
 class PromotionParams(Section):
     automatic: bool = True
-    """Promote a trained version by itself when it passes; otherwise it waits for `tasador model promote`.
+    """Promote a trained version by itself when it wins; otherwise it waits for `tasador model promote`.
 
     The very first version always goes into service.
     """
-    max_rmse_increase: float = Field(0.1, ge=0)
-    """Relative; a version that is worse than the champion by more on the test rows is not promoted by itself."""
     deadline: float = Field(60.0, gt=0, le=3600)
     """Seconds for every live replica to agree; then the promotion is aborted."""
 
@@ -127,6 +132,57 @@ class DriftParams(Section):
     """The window is the newest whole minutes (hours, if `window` is over three) with at least this many rows ..."""
     window: float = Field(3600.0, ge=60)
     """... and at most this many seconds."""
+    false_alarms: float = Field(0.001, gt=0, lt=1)
+    """How likely an evaluation of rows that have not drifted may name any column, all of them together."""
+    effect: float = Field(0.1, ge=0)
+    """What is smaller than this is not drift, however sure it is."""
+    rate: float = Field(0.05, ge=0, le=1)
+    """By how much a share (of nulls, of unknown categories, out of range) may differ from the reference's."""
+
+
+class QualityParams(Section):
+    """What is asked of a version by the actual values that are reported to it."""
+
+    min_labels: int = Field(100, ge=2)
+    """Fewer labelled rows say nothing."""
+    max_rmse_increase: float = Field(0.2, ge=0)
+    """Relative to the test rows of its training; more is bad quality."""
+    window: float = Field(30 * 86_400.0, ge=3600)
+    """How old a prediction may be, in seconds, whose actual value counts."""
+
+
+class RetrainParams(Section):
+    """When a training starts by itself, and on what."""
+
+    automatic: bool = True
+    """Whether drift and bad quality ask for a training."""
+    after: int = Field(2, ge=1)
+    """Evaluations in a row that must find it."""
+    cooldown: float = Field(21_600.0, ge=0)
+    """Seconds between two of those requests."""
+    per_day: int = Field(2, ge=1)
+    """At most this many of them in a day."""
+    schedule: str = ""
+    """A cron expression, in UTC; empty is never."""
+    labelled_rows: bool = False
+    """Whether rows whose actual values were reported are trained on, too."""
+    max_labelled_rows: int = Field(200_000, ge=1)
+    """The newest ones; they are held in memory."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, schedule: str) -> str:
+        if schedule.strip():
+            try:
+                next(CronSim(schedule, datetime.now(UTC)))
+            except CronSimError as wrong:
+                raise ValueError(
+                    f"{schedule!r} is no cron expression ({wrong}); write minute, hour, day, month and weekday,"
+                    ' such as "0 3 * * *" for 3:00 UTC every day'
+                ) from wrong
+            except StopIteration:
+                raise ValueError(f"{schedule!r} names a time that never comes") from None
+        return schedule.strip()
 
 
 class Params(Section):
@@ -137,8 +193,12 @@ class Params(Section):
     selection: SelectionParams = SelectionParams()
     promotion: PromotionParams = PromotionParams()
     drift: DriftParams = DriftParams()
+    quality: QualityParams = QualityParams()
+    retrain: RetrainParams = RetrainParams()
 
-    @field_validator("features", "model_building", "selection", "promotion", "drift", mode="before")
+    @field_validator(
+        "features", "model_building", "selection", "promotion", "drift", "quality", "retrain", mode="before"
+    )
     @classmethod
     def _empty_means_defaults(cls, value: object) -> object:
         return {} if value is None else value
@@ -189,6 +249,8 @@ def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
     key = ".".join(str(part) for part in location if part != "[key]")
     if kind == "missing":
         return f"{key} is missing: add it"
+    if key in _REMOVED:
+        return f"{key} is gone: remove it; {_REMOVED[key]}"
     if kind == "extra_forbidden":
         return f"{key} is not a known key{_suggestion(location)}: correct or remove it"
     if "[key]" in location or location[:2] == ("data", "null_values"):

@@ -50,7 +50,7 @@ class ModelList(BaseModel):
     versions: list[VersionInfo]
     """Newest first."""
     history: list[HistoryEntry]
-    """Promotions, rollbacks and refused attempts, newest first."""
+    """Promotions, rollbacks, refused attempts and versions that were held back, newest first."""
 
 
 class Desired(BaseModel):

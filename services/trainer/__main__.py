@@ -15,6 +15,7 @@ from services.trainer.commands import CommandFailed, Lane
 from services.trainer.metrics import Metrics
 from services.trainer.promote import Promoter
 from services.trainer.routes import create_app
+from services.trainer.schedule import Schedule
 from services.trainer.settings import TrainerSettings
 from services.trainer.trainer import RegistryAway, Trainer
 from shared.artifact import ArtifactInvalid
@@ -115,6 +116,8 @@ async def _lead(settings: TrainerSettings, trainer: Trainer) -> None:
             await _prepare(trainer)
             for lane in _lanes(settings, trainer):
                 tasks.create_task(lane.run())
+            keys = Keys(settings.tenant)
+            tasks.create_task(Schedule(trainer.redis, keys, settings.model_name, settings.params_path).run())
             tasks.create_task(trainer.promoter.keep_published(settings.poll_seconds))
     finally:
         with suppress(RedisError, OSError):

@@ -4,6 +4,7 @@ A trainer that is told to stop can end at once, and its event loop never waits f
 on stdin; progress, and at last the result, go out as JSON lines on stdout.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -13,10 +14,14 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ConfigDict
 
+from services.trainer.comparison import Comparison
 from services.trainer.settings import TrainerSettings
 from services.trainer.tracking import RegistryUnusable
+from shared import artifact
+from shared.artifact import Artifact, ArtifactInvalid
 from shared.params import Params, load_params
 from shared.process import die_with_parent
+from shared.store import Store
 from shared.telemetry import configure_logging, get_logger
 
 log = get_logger(__name__)
@@ -32,6 +37,8 @@ class TrainingJob(BaseModel):
     """Which model the trainer looks after."""
     out_dir: Path
     mlflow_uri: str
+    store_url: str
+    """Where labelled rows and the champion lie."""
     taken: tuple[str, ...] = ()
     """Versions that the store has already."""
     asked: dict[str, str] = {}
@@ -48,6 +55,8 @@ class TrainingLine(BaseModel):
     total: int = 0
     version: str | None = None
     """Set in the line that ends a training that went well."""
+    comparison: Comparison | None = None
+    """Beside the version: with the champion, where there is one."""
     error: str | None = None
     """Set in the line that ends a training that did not."""
     away: bool = False
@@ -68,9 +77,11 @@ def main() -> int:
     configure_logging("trainer", settings)
     structlog.contextvars.bind_contextvars(**job.asked)
     try:
-        from services.trainer.training import train  # noqa: PLC0415 - seconds of imports, inside the try
+        from services.trainer.read_labels import read_labels  # noqa: PLC0415 - seconds of imports, inside the try
+        from services.trainer.training import train  # noqa: PLC0415
 
-        params = _params_of(job)
+        params, store = _params_of(job), Store.open(job.store_url)
+        name, limit = params.model.name, params.retrain.max_labelled_rows
         trained = train(
             params,
             job.params_path.parent,
@@ -79,6 +90,8 @@ def main() -> int:
             lambda stage, done, total: say(TrainingLine(stage=stage, done=done, total=total)),
             taken=job.taken,
             revision=settings.trainer_revision,
+            labels=asyncio.run(read_labels(store, name, params.data.target, limit)),
+            champion=lambda: asyncio.run(_champion(store, name)),
         )
     except ValueError as refused:  # what is wrong with the data or the parameters, in words for their owner
         say(TrainingLine(error=str(refused)))
@@ -91,7 +104,7 @@ def main() -> int:
         said = str(broken).strip().splitlines()
         say(TrainingLine(error=f"training failed: {type(broken).__name__}: {said[0] if said else 'no message'}"))
         return 1
-    say(TrainingLine(version=trained.version))
+    say(TrainingLine(version=trained.version, comparison=trained.comparison))
     return 0
 
 
@@ -103,6 +116,16 @@ def _params_of(job: TrainingJob) -> Params:
             " restart the stack after renaming the model, or correct one of params.yaml and TASADOR_MODEL_NAME"
         )
     return params
+
+
+async def _champion(store: Store, name: str) -> Artifact | Comparison | None:
+    pointer = await artifact.read_champion(store, name)
+    if pointer is None:
+        return None
+    try:
+        return await artifact.fetch(store, name, pointer.version, pointer.digest)
+    except ArtifactInvalid as invalid:
+        return Comparison(pointer.version, f"it cannot be read: {invalid}")
 
 
 if __name__ == "__main__":

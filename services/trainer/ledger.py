@@ -1,9 +1,11 @@
 """What the store knows of promotions: the record of the one under way, the champion, and the history."""
 
-from typing import Literal
+from typing import Any, Literal
+from uuid import uuid4
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from services.trainer.decision import Decision
 from shared import artifact, keys
 from shared.artifact import Champion, HistoryEntry
 from shared.clock import utc_now
@@ -32,6 +34,8 @@ class PromotionRecord(BaseModel):
     """The command that asked for it."""
     request_id: str = ""
     """Of the HTTP request that gave that command, for logs."""
+    decision: dict[str, Any] | None = None
+    """Of a version that was just trained: why it goes into service."""
     started_at: AwareDatetime
     state: Literal["staged", "done", "aborted"] = "staged"
 
@@ -73,6 +77,30 @@ class Ledger:
         """Note that it was given up. May be repeated."""
         await self._remember(record, "aborted", None, f"{record.reason}: {why}")
         await self._save(record.model_copy(update={"state": "aborted"}))
+
+    async def hold_back(
+        self, version: str, champion: Champion | None, reason: str, decision: Decision, operation: str | None
+    ) -> None:
+        """Note that a version was trained and did not go into service."""
+        entry = HistoryEntry(
+            at=utc_now(),
+            action="held_back",
+            version=version,
+            previous=champion.version if champion else None,
+            epoch=None,
+            reason=f"{reason}: {decision.why}",
+            promotion_id=uuid4().hex,
+            operation=operation,
+            decision=decision.document,
+        )
+        await artifact.append_history(self._store, self._model, entry)
+
+    async def held_back(self, operation: str | None) -> HistoryEntry | None:
+        """Return what an operation has trained that did not go into service, None if nothing."""
+        for entry in await artifact.read_history(self._store, self._model) if operation else []:
+            if entry.operation == operation and entry.action == "held_back":
+                return entry
+        return None
 
     async def unsettled(self) -> PromotionRecord | None:
         """Return the promotion that is under way, or that a trainer which died left so."""
@@ -117,5 +145,6 @@ class Ledger:
             reason=why,
             promotion_id=record.id,
             operation=record.operation,
+            decision=record.decision,
         )
         await artifact.append_history(self._store, self._model, entry)

@@ -29,7 +29,7 @@ class Metrics:
         self._promotions = Counter(
             f"{PREFIX}_promotions",
             "Changes of the version in service that were asked for: promoted, rolled_back, refused (nothing changed) "
-            "or held_back (trained, and not good enough to go into service by itself).",
+            "or held_back (trained, and not shown to be better than the version in service).",
             ["outcome"],
             registry=self.registry,
         )

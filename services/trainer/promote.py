@@ -18,6 +18,7 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.trainer.decision import Decision
 from services.trainer.ledger import Action, Ledger, PromotionRecord
 from services.trainer.mirror import Mirror, Registry
 from shared import artifact, keys
@@ -75,11 +76,15 @@ class PromotionRefused(RuntimeError):
     """The version was not promoted, and nothing changed; the message says why."""
 
 
+class ChampionChanged(RuntimeError):
+    """The champion is another one than the version was compared with: nothing is known about the two."""
+
+
 class Promoter:
     """The only writer of `champion.json`, the history and the desired version.
 
     Args:
-        counted: is told of every outcome: promoted, rolled_back, or refused (nothing changed).
+        counted: is told of every outcome: promoted, rolled_back, held_back, or refused (nothing changed).
     """
 
     def __init__(
@@ -105,25 +110,50 @@ class Promoter:
     def _lease(self) -> Lease:
         return Lease(self._redis, self._keys.lease("promotion"), LEASE)
 
-    async def promote(self, version: str, reason: str, progress: Progress, *, operation: str | None = None) -> Champion:
+    async def promote(
+        self,
+        version: str,
+        reason: str,
+        progress: Progress,
+        *,
+        operation: str | None = None,
+        decision: Decision | None = None,
+    ) -> Champion:
         """Promote a version of the store through all live replicas.
 
         Args:
             operation: the command that asks for it. One that took effect before is only told how it ended.
+            decision: of a version that was just trained; it replaces nothing but the champion it was compared with.
 
         Raises:
             PromotionRefused: it is unknown or invalid, a replica refused it, or not all answered in time.
+            ChampionChanged: since the decision.
             LeaseTaken: another promotion did not end.
         """
         with self._counting_refusals():
-            return await self._change("promoted", version, reason, progress, operation)
+            return await self._change("promoted", version, reason, progress, operation=operation, decision=decision)
+
+    async def hold_back(self, version: str, reason: str, decision: Decision, *, operation: str | None = None) -> None:
+        """Note in the history that a version was trained, and why it does not go into service.
+
+        Raises:
+            LeaseTaken: a promotion did not end.
+            PromotionRefused: another trainer took over.
+        """
+        lease = self._lease()
+        async with lease.held(self._patience):
+            champion = await self._settle(lease, STOPPED)
+            if not await lease.renew():
+                raise PromotionRefused("the promotion lease was lost: another trainer took over")
+            await self.ledger.hold_back(version, champion, reason, decision, operation)
+        self._counted("held_back")
 
     async def rollback(
         self, version: str | None, reason: str, progress: Progress, *, operation: str | None = None
     ) -> Champion:
         """Promote the version that served before the present one, or `version`. Raises as `promote`."""
         with self._counting_refusals():
-            return await self._change("rolled_back", version, reason, progress, operation)
+            return await self._change("rolled_back", version, reason, progress, operation=operation)
 
     @contextmanager
     def _counting_refusals(self) -> Iterator[None]:
@@ -134,7 +164,14 @@ class Promoter:
             raise
 
     async def _change(
-        self, action: Action, version: str | None, reason: str, progress: Progress, operation: str | None
+        self,
+        action: Action,
+        version: str | None,
+        reason: str,
+        progress: Progress,
+        *,
+        operation: str | None,
+        decision: Decision | None = None,
     ) -> Champion:
         lease = self._lease()
         async with lease.held(self._patience):
@@ -148,7 +185,9 @@ class Promoter:
                     raise PromotionRefused("there is no earlier version to go back to")
                 if champion is not None and champion.version == target:
                     return champion
-                record = await self._record(target, reason, action, champion, operation)
+                if decision is not None and decision.champion != (champion.version if champion else None):
+                    raise ChampionChanged("another version has gone into service since it was compared")
+                record = await self._record(target, reason, action, champion, operation=operation, decision=decision)
             except ArtifactInvalid as invalid:
                 raise PromotionRefused(str(invalid)) from invalid
             await self._carry_through(lease, record, progress)
@@ -202,7 +241,9 @@ class Promoter:
         reason: str,
         action: Action,
         champion: Champion | None,
+        *,
         operation: str | None = None,
+        decision: Decision | None = None,
     ) -> PromotionRecord:
         """Check the version here first: what the trainer itself cannot load, no replica need try."""
         found = await artifact.fetch(self._store, self._name, version)
@@ -217,6 +258,7 @@ class Promoter:
             reason=reason,
             operation=operation,
             request_id=trace().get("request_id", ""),
+            decision=decision.document if decision else None,
             started_at=utc_now(),
         )
         await self.ledger.open(record)

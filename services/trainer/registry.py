@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from services.trainer.comparison import Comparison
 from services.trainer.evaluate import Evaluation, Metrics
 from services.trainer.tracking import a_run, tracking
 
@@ -30,6 +31,8 @@ class RunRecord:
     tags: Mapping[str, str]
     evaluations: Sequence[Evaluation]
     selected: Evaluation
+    comparison: Comparison | None
+    """With the champion."""
     figures: Mapping[str, Figure]
     findings: Sequence[str]
     """What was noticed about the data."""
@@ -63,6 +66,9 @@ def register_run(uri: str, record: RunRecord) -> Registered:
             mlflow.log_params(record.params)
             mlflow.set_tags({**record.tags, "candidate": record.selected.candidate})
             mlflow.log_metrics(_flat(record.selected.metrics()))
+            if record.comparison is not None:
+                mlflow.set_tag("compared_with_version", record.comparison.champion)
+                mlflow.log_metrics(_differences(record.comparison))
             mlflow.log_text("".join(f"{finding}\n" for finding in record.findings), "data_findings.txt")
             _log_dataset(mlflow, record)
             for evaluation in record.evaluations:
@@ -86,6 +92,15 @@ def _experiment(mlflow: Any, uri: str, name: str) -> str:
 def _flat(metrics: Metrics) -> dict[str, float]:
     """Return e.g. `cv_mean_rmse`."""
     return {f"{part}_{name}": value for part, values in asdict(metrics).items() for name, value in values.items()}
+
+
+def _differences(comparison: Comparison) -> dict[str, float]:
+    """Return e.g. `against_champion_held_out_difference`."""
+    return {
+        f"against_champion_{on}_{name}": pair[name]
+        for on, pair in comparison.figures.items()
+        for name in ("challenger", "champion", "difference", "low", "high")
+    }
 
 
 def _log_dataset(mlflow: Any, record: RunRecord) -> None:

@@ -59,13 +59,20 @@ def make_split(digests: Sequence[bytes], test_fraction: float, cv: int, seed: in
     Raises:
         DataUnusable: a part has too few rows.
     """
-    tested = np.fromiter(map(_uniform, digests, repeat(b"test")), np.float64, len(digests)) < test_fraction
+    tested = held_out(digests, test_fraction)
     train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
     salt = b"fold %d" % seed
     draws = np.fromiter((_uniform(digests[i], salt) for i in train.tolist()), np.float64, len(train))
     folds = (draws * cv).astype(np.int64)
     _check_sizes(len(test), np.bincount(folds, minlength=cv), test_fraction)
     return Split(train, test, folds)
+
+
+def held_out(digests: Sequence[bytes], test_fraction: float) -> NDArray[np.bool_]:
+    """Return which rows are tested on. Those of a smaller fraction are among those of a larger one."""
+    draws = np.fromiter(map(_uniform, digests, repeat(b"test")), np.float64, len(digests))
+    tested: NDArray[np.bool_] = draws < test_fraction
+    return tested
 
 
 def require_values(frame: pd.DataFrame, split: Split) -> None:

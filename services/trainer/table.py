@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,7 @@ def read_table(data: bytes, null_values: Collection[str]) -> Table:
     except csv.Error as broken:
         raise DataUnusable([f"line {reader.line_num}: {broken}"]) from broken
     nulls = frozenset(null_values)
-    columns = [_column(name, list(texts), nulls) for name, texts in zip(names, cells, strict=True)]
+    columns = [raw_column(name, texts, nulls) for name, texts in zip(names, cells, strict=True)]
     return Table(tuple(columns), np.asarray(lines, np.int64))
 
 
@@ -102,7 +102,8 @@ def _body(reader: "Iterator[list[str]]", names: list[str]) -> tuple[list[tuple[s
     return list(zip(*rows, strict=True)) or [()] * len(names), lines
 
 
-def _column(name: str, texts: list[str], nulls: frozenset[str]) -> RawColumn:
-    cells = [None if text.strip() in nulls else text for text in texts]
+def raw_column(name: str, texts: Iterable[str | None], nulls: Collection[str]) -> RawColumn:
+    """Return a column of these cells. None is null, as is what `nulls` names."""
+    cells = [None if text is None or text.strip() in nulls else text for text in texts]
     numbers = [float(cell) if cell is not None and _NUMBER.fullmatch(cell) else np.nan for cell in cells]
     return RawColumn(name, cells, np.asarray(numbers, np.float64))

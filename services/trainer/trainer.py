@@ -4,39 +4,53 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.trainer.child import TrainingJob, TrainingLine
 from services.trainer.commands import PAUSE, CommandFailed, Report
+from services.trainer.comparison import Comparison
+from services.trainer.decision import BY_HAND, Decision, decide
 from services.trainer.metrics import Metrics
-from services.trainer.promote import Promoter, PromotionRefused, wait_converged
+from services.trainer.promote import ChampionChanged, Promoter, PromotionRefused, wait_converged
 from services.trainer.settings import TrainerSettings
 from shared import artifact
-from shared.artifact import ArtifactInvalid, Champion, Manifest
-from shared.events import PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
+from shared.artifact import ArtifactInvalid, Champion
+from shared.clock import utc_now
+from shared.events import PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested, Trigger
 from shared.keys import Keys
 from shared.lease import LeaseTaken
-from shared.params import ParamsInvalid, PromotionParams, load_params
+from shared.params import Params, ParamsInvalid, load_params
 from shared.replica import Replica
-from shared.store import ObjectNotFound, Store
+from shared.store import Store
 from shared.tasks import until_cancelled
 from shared.telemetry import get_logger, trace
 
 LINE_LIMIT = 1 << 20  # bytes of one line of the child's output
+
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
 
 class RegistryAway(CommandFailed):
     """MLflow's server did not answer; a later attempt may find it."""
+
+
+@dataclass
+class _Latest:
+    """The latest training that was asked for and went well, in this process."""
+
+    began: datetime | None = None
+    operation: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,7 @@ class Trainer:
     promoter: Promoter
     replica: Replica
     metrics: Metrics
+    latest: _Latest = field(default_factory=_Latest)
 
     async def bootstrap(self) -> None:
         """Make sure that there is a champion: the newest version of the store, or else one trained now.
@@ -66,7 +81,15 @@ class Trainer:
             await self.train_and_promote("there was no champion", self._show)
 
     async def on_retrain_requested(self, command: RetrainRequested, report: Report) -> dict[str, Any]:
-        return await self.train_and_promote(command.reason, report, command.operation_id)
+        """Train; but what asked by itself, and waited while a later training began, is answered by that training."""
+        if command.trigger != "request" and self.latest.began is not None and command.occurred_at < self.latest.began:
+            return {**self.latest.result, "answered_by": self.latest.operation}
+        began = utc_now()
+        result = await self.train_and_promote(
+            command.reason, report, operation=command.operation_id, trigger=command.trigger
+        )
+        self.latest.began, self.latest.operation, self.latest.result = began, command.operation_id, result
+        return result
 
     async def on_promotion_requested(self, command: PromotionRequested, report: Report) -> dict[str, Any]:
         with _refusals():
@@ -90,7 +113,9 @@ class Trainer:
             raise CommandFailed("there is no champion yet: train one first")
         return await self._converged(champion)
 
-    async def train_and_promote(self, reason: str, report: Report, operation: str | None = None) -> dict[str, Any]:
+    async def train_and_promote(
+        self, reason: str, report: Report, *, operation: str | None = None, trigger: Trigger = "request"
+    ) -> dict[str, Any]:
         """Train a version, put it into the store, and promote it if it may go into service by itself.
 
         Raises:
@@ -100,23 +125,36 @@ class Trainer:
         done = await self.promoter.ledger.outcome(operation)
         if done is not None:
             return {"promoted": True, **await self._converged(done)}
+        before = await self.promoter.ledger.held_back(operation)
+        if before is not None:
+            return _not_promoted(before.version, before.decision or {})
         with self.metrics.counting_training():
-            version, policy = await self._new_version(report)
+            version, comparison, params = await self._new_version(report)
+        decision = decide(trigger, comparison, params)
         with _refusals(f"version {version} was trained but not promoted: "):
-            held_back = await self._held_back(version, policy)
-            if held_back:
-                log.warning("not promoted", version=version, why=held_back)
-                self.metrics.count_promotion("held_back")
-                return {"version": version, "promoted": False, "why": held_back}
-            champion = await self._promote_trained(version, reason, report, operation)
-        return {"promoted": True, **await self._converged(champion)}
+            if decision.promote:
+                try:
+                    champion = await _through_outages(
+                        version,
+                        lambda: self.promoter.promote(version, reason, report, operation=operation, decision=decision),
+                    )
+                except ChampionChanged as changed:
+                    decision = decision.model_copy(update={"promote": False, "why": f"{changed}; {BY_HAND}"})
+                else:
+                    return {"promoted": True, **await self._converged(champion), **_explained(decision.document)}
+            return await self._hold_back(version, reason, decision, operation)
 
-    async def _new_version(self, report: Report) -> tuple[str, PromotionParams]:
+    async def _hold_back(self, version: str, reason: str, decision: Decision, operation: str | None) -> dict[str, Any]:
+        log.warning("not promoted", version=version, why=decision.why, trigger=decision.trigger, **decision.figures)
+        await _through_outages(version, lambda: self.promoter.hold_back(version, reason, decision, operation=operation))
+        return _not_promoted(version, decision.document)
+
+    async def _new_version(self, report: Report) -> tuple[str, Comparison | None, Params]:
         """Train a version and put it into the store."""
         try:
-            policy = load_params(self.settings.params_path).promotion
+            params = load_params(self.settings.params_path)
             with tempfile.TemporaryDirectory(prefix="tasador-training-") as directory:
-                version = await self._train(Path(directory), report)
+                version, comparison = await self._train(Path(directory), report)
                 await artifact.upload(self.store, Path(directory))
         except ParamsInvalid as invalid:
             raise CommandFailed(str(invalid)) from invalid
@@ -124,25 +162,16 @@ class Trainer:
             raise CommandFailed(f"the new version could not be stored: {error}") from error
         finally:
             self.replica.state, self.replica.detail = "ready", ""
-        return version, policy
+        return version, comparison, params
 
-    async def _promote_trained(self, version: str, reason: str, report: Report, operation: str | None) -> Champion:
-        """Promote, and wait for Redis where it is away: what was trained would be trained again otherwise."""
-        for _ in until_cancelled():
-            try:
-                return await self.promoter.promote(version, reason, report, operation=operation)
-            except RedisError as away:
-                log.warning("trained, and waiting for redis to promote", version=version, error=str(away))
-                await asyncio.sleep(PAUSE)
-        raise AssertionError("it iterates until it is cancelled")
-
-    async def _train(self, directory: Path, report: Report) -> str:
-        """Run the training process and return the version that it registered."""
+    async def _train(self, directory: Path, report: Report) -> tuple[str, Comparison | None]:
+        """Run the training process; return the version that it registered, and how it did beside the champion."""
         job = TrainingJob(
             params_path=self.settings.params_path,
             model_name=self.settings.model_name,
             out_dir=directory,
             mlflow_uri=self.settings.mlflow_uri,
+            store_url=self.settings.store_url,
             taken=tuple(await self.store.directories(f"models/{self.settings.model_name}")),  # half uploads as well
             asked=trace(),
         )
@@ -165,14 +194,14 @@ class Trainer:
                 process.kill()  # it has said its last line, or nobody waits for it any more
             await process.wait()
 
-    async def _follow_child(self, process: asyncio.subprocess.Process, report: Report) -> str:
+    async def _follow_child(self, process: asyncio.subprocess.Process, report: Report) -> tuple[str, Comparison | None]:
         assert process.stdout is not None  # asked for by our caller
         async for text in process.stdout:
             line = TrainingLine.model_validate_json(text)
             if line.error is not None:
                 raise RegistryAway(line.error) if line.away else CommandFailed(line.error)
             if line.version is not None:
-                return line.version
+                return line.version, line.comparison
             await self._show(f"{line.stage} {line.done}/{line.total}" if line.total else line.stage)
             await report(self.replica.detail)
         code = await process.wait()
@@ -185,20 +214,6 @@ class Trainer:
         self.replica.state, self.replica.detail = "training", detail
         log.info("progress", detail=detail)
         await self.replica.announce()
-
-    async def _held_back(self, version: str, policy: PromotionParams) -> str:
-        """Return why a new version shall not go into service by itself; "" when it may."""
-        champion = await artifact.read_champion(self.store, self.settings.model_name)
-        if champion is None:
-            return ""  # nothing serves that could be made worse
-        if not policy.automatic:
-            return "promotion.automatic is off: promote it with `tasador model promote`"
-        try:
-            serving, _ = await artifact.fetch_manifest(self.store, self.settings.model_name, champion.version)
-        except (ObjectNotFound, ValidationError):
-            return ""  # nothing to compare with, and nothing that could be served
-        challenger, _ = await artifact.fetch_manifest(self.store, self.settings.model_name, version)
-        return _worse(challenger, serving, policy.max_rmse_increase)
 
     async def _converged(self, champion: Champion) -> dict[str, Any]:
         self.replica.error = None  # whatever there was to say about the lack of a champion
@@ -216,12 +231,20 @@ def _refusals(prefix: str = "") -> Iterator[None]:
         raise CommandFailed(f"{prefix}{refused}") from refused
 
 
-def _worse(challenger: Manifest, champion: Manifest, limit: float) -> str:
-    new = challenger.metrics[challenger.candidate].test["rmse"]
-    old = champion.metrics[champion.candidate].test["rmse"]
-    if new <= old * (1 + limit):
-        return ""
-    return (
-        f"test RMSE {new:.4g} is more than {limit:.0%} above the champion's {old:.4g} (version {champion.version});"
-        " promote it with `tasador model promote` if it shall serve all the same"
-    )
+async def _through_outages(version: str, write: Callable[[], Awaitable[T]]) -> T:
+    """Wait for Redis where it is away: what was trained would be trained again otherwise."""
+    for _ in until_cancelled():
+        try:
+            return await write()
+        except RedisError as away:
+            log.warning("trained, and waiting for redis to decide", version=version, error=str(away))
+            await asyncio.sleep(PAUSE)
+    raise AssertionError("it iterates until it is cancelled")
+
+
+def _not_promoted(version: str, decision: dict[str, Any]) -> dict[str, Any]:
+    return {"version": version, "promoted": False, **_explained(decision)}
+
+
+def _explained(decision: dict[str, Any]) -> dict[str, Any]:
+    return {"why": decision.get("why", ""), "figures": decision.get("figures", {})}

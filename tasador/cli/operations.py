@@ -12,7 +12,8 @@ def finish(client: Client, operation: Operation, output: Format) -> None:
     if output is Format.JSON:
         print_json(ended.model_dump(mode="json"))
     elif ended.state == "succeeded":
-        print_fields({"operation": ended.id, "state": ended.state, **ended.result})
+        flat = {name: value for name, value in ended.result.items() if not isinstance(value, dict)}
+        print_fields({"operation": ended.id, "state": ended.state, **flat})
     if ended.state == "failed":
         fail(f"the {ended.kind} failed: {ended.detail}")
 

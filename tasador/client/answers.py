@@ -249,10 +249,13 @@ class VersionInfo(Answer):
 class HistoryEntry(Answer):
     at: AwareDatetime
     action: str
+    """promoted, rolled_back, aborted (nothing changed) or held_back (trained, and not put into service)."""
     version: str
     previous: str | None = None
     epoch: int | None = None
     reason: str = ""
+    decision: dict[str, Any] | None = None
+    """Of a version that was trained: why it did or did not go into service, and the figures."""
 
 
 class ModelList(Answer):

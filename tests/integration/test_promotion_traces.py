@@ -43,7 +43,7 @@ async def test_who_asked_for_an_epoch_stays_until_the_next_one(place: Place) -> 
 async def test_what_another_trainer_finishes_is_still_of_whoever_asked(place: Place) -> None:
     first = place.promoter()
     with traced(**OURS):
-        record = await first._record("2", "better", "promoted", await first.ledger.champion(), "1")
+        record = await first._record("2", "better", "promoted", await first.ledger.champion(), operation="1")
     await first.ledger.decide(record)
     assert (await record_of(place)).asked == OURS
     await place.promoter().recover()

@@ -7,22 +7,34 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from services.trainer.child import TrainingJob, TrainingLine
 from shared import artifact
-from shared.events import Command, Operation, PromotionRequested, ReloadRequested, RetrainRequested, RollbackRequested
+from shared.clock import utc_now
+from shared.events import (
+    Command,
+    Operation,
+    PromotionRequested,
+    ReloadRequested,
+    RetrainRequested,
+    RollbackRequested,
+    Trigger,
+)
 from shared.keys import Keys, champion_path
 from shared.replica import Replica, ReplicaInfo, live_replicas
 from shared.settings import CommonSettings
 from shared.store import Store
 from tests.artifacts import a_champion, an_artifact, break_graph
+from tests.labels import labelled_table, put_labels
 from tests.mlflow_database import an_empty_database
 from tests.pipelines import a_table, a_target
 from tests.processes import ServiceProcess
@@ -152,7 +164,7 @@ async def test_it_trains_the_first_champion_and_obeys_commands(trainers: Trainer
         assert await trainers.counted("promotions") == {"promoted": 2, "rolled_back": 1, "held_back": 1, "refused": 0}
         assert process.stop() == 0
     history = await artifact.read_history(trainers.store, "goods")
-    assert [entry.action for entry in history] == ["promoted", "promoted", "rolled_back"]
+    assert [entry.action for entry in history] == ["promoted", "held_back", "promoted", "rolled_back"]
 
 
 async def test_told_to_stop_in_the_middle_of_a_training_it_ends_soon_and_trains_when_it_is_back(
@@ -286,7 +298,13 @@ async def test_a_training_that_took_effect_before_the_trainer_was_killed_is_not_
 async def test_what_nobody_foresaw_is_told_to_whoever_asked(trainers: Trainers, tmp_path: Path) -> None:
     in_the_way = tmp_path / "out"
     in_the_way.write_text("a file where the artifact's directory shall be")
-    job = TrainingJob(params_path=trainers.params, out_dir=in_the_way, mlflow_uri="sqlite://", model_name="goods")
+    job = TrainingJob(
+        params_path=trainers.params,
+        out_dir=in_the_way,
+        mlflow_uri="sqlite://",
+        model_name="goods",
+        store_url=trainers.store.url,
+    )
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.trainer.child", stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -294,3 +312,113 @@ async def test_what_nobody_foresaw_is_told_to_whoever_asked(trainers: Trainers, 
     last = TrainingLine.model_validate_json(said.splitlines()[-1])
     assert last.error is not None
     assert last.error.startswith("training failed: FileExistsError")
+
+
+LOOP = """
+model: {name: goods}
+data: {source: goods.csv, target: price}
+model_building:
+  random_forest: {n_estimators: %d, max_depth: %d}
+selection: {cv: 2, only: random_forest}
+retrain: {labelled_rows: true}
+"""
+POOR, GOOD = LOOP % (2, 1), LOOP % (20, 6)
+
+
+def retrain(operation_id: str, trigger: Trigger) -> RetrainRequested:
+    return RetrainRequested(operation_id=operation_id, reason="a new look", trigger=trigger)
+
+
+@pytest.mark.timeout(240)
+async def test_a_challenger_goes_into_service_only_if_it_wins_and_the_history_has_the_figures(
+    trainers: Trainers,
+) -> None:
+    trainers.params.write_text(POOR)
+    with trainers.trainer():
+        await eventually(trainers.champion, within=90)
+        held_back = await (await trainers.ask(retrain("same", "drift")))()
+        assert (held_back.result["version"], held_back.result["promoted"]) == ("2", False)
+        assert "exactly as the champion, version 1: no better" in held_back.result["why"]
+        renewed = await (await trainers.ask(retrain("renewed", "request")))()
+        assert (renewed.result["version"], renewed.result["promoted"]) == ("3", True)
+        trainers.params.write_text(GOOD)
+        better = await (await trainers.ask(retrain("better", "drift")))()
+        assert (better.result["version"], better.result["promoted"]) == ("4", True)
+        trainers.params.write_text(POOR)
+        useless = await (await trainers.ask(retrain("useless", "request")))()
+        assert (useless.result["version"], useless.result["promoted"]) == ("5", False)
+        assert useless.result["figures"]["held_out"]["verdict"] == "worse"
+        assert (await trainers.champion()).version == "4"
+        again = await (await trainers.ask(retrain("useless", "request")))()  # the stream may bring it twice
+        assert again.result == useless.result
+        assert await trainers.counted("promotions") == {"promoted": 3, "rolled_back": 0, "held_back": 2, "refused": 0}
+    history = await artifact.read_history(trainers.store, "goods")
+    assert [(entry.action, entry.version) for entry in history] == [
+        ("promoted", "1"),
+        ("held_back", "2"),
+        ("promoted", "3"),
+        ("promoted", "4"),
+        ("held_back", "5"),
+    ]
+    assert artifact.served_versions(history) == ["1", "3", "4"]
+    for entry in history[1:]:
+        assert entry.decision is not None
+        assert entry.decision["figures"]["held_out"]["rows"] > 20
+    assert [entry.decision["trigger"] for entry in history if entry.decision] == [
+        *("request", "drift", "request", "drift", "request")
+    ]
+    assert history[1].previous == "1"
+    assert history[1].reason.startswith("a new look: it predicts the ")
+
+
+@pytest.mark.timeout(240)
+async def test_labelled_rows_are_trained_on_and_what_they_teach_is_promoted(trainers: Trainers) -> None:
+    trainers.params.write_text(GOOD)
+    with trainers.trainer():
+        await eventually(trainers.champion, within=90)
+        changed = a_table(600, seed=9)
+        actual = (a_target(changed) + 20).tolist()
+        features = {str(name): [None if pd.isna(v) else v for v in values] for name, values in changed.items()}
+        table = labelled_table(actual, features, time=utc_now() - timedelta(hours=1))
+        await put_labels(trainers.store, "goods", table)
+        operation = await (await trainers.ask(retrain("a", "quality")))()
+        assert operation.result["promoted"], operation.result
+        assert operation.result["figures"]["labelled"]["verdict"] == "better"
+    first, _ = await artifact.fetch_manifest(trainers.store, "goods", "1")
+    second, _ = await artifact.fetch_manifest(trainers.store, "goods", "2")
+    assert (first.rows["labelled"], second.rows["labelled"]) == (0, 600)
+    assert second.rows["test"] - first.rows["test"] > 60
+
+
+@pytest.mark.timeout(240)
+async def test_requests_that_waited_behind_a_training_are_answered_by_the_next_one(trainers: Trainers) -> None:
+    await a_champion(trainers.store, "goods")
+    trainers.params.write_text(POOR)
+    waiting = [await trainers.ask(retrain(name, "drift")) for name in ("a", "b", "c")]
+    by_hand = await trainers.ask(retrain("d", "request"))
+    with trainers.trainer():
+        first, second, third = [await ended() for ended in waiting]
+        assert "answered_by" not in first.result
+        assert [other.result["answered_by"] for other in (second, third)] == ["a", "a"]
+        assert second.result["version"] == first.result["version"]
+        assert (await by_hand()).result["version"] != first.result["version"]
+
+
+@pytest.mark.timeout(240)
+async def test_a_scheduled_time_is_made_up_for_at_the_start(trainers: Trainers) -> None:
+    await a_champion(trainers.store, "goods")
+    expression = "0 0 1 1 *"
+    text = POOR.replace("labelled_rows: true", f'labelled_rows: true, schedule: "{expression}"')
+    trainers.params.write_text(text)
+    seen: dict[Any, Any] = {"expression": expression, "at": "2020-01-01T00:00"}
+    await trainers.redis.hset(trainers.keys.schedule("goods"), mapping=seen)
+    with trainers.trainer():
+
+        async def held_back() -> bool:
+            return bool(await artifact.read_history(trainers.store, "goods"))
+
+        await eventually(held_back, within=90)
+    (entry,) = await artifact.read_history(trainers.store, "goods")
+    assert entry.decision is not None
+    assert entry.decision["trigger"] == "schedule"
+    assert f"scheduled: {expression}" in entry.reason

@@ -117,3 +117,20 @@ def test_every_key_is_documented_with_its_default(tmp_path: Path) -> None:
     for key in set(defaults) - {"model.name", "data.source", "data.target", "data.null_values", "features"}:
         default = defaults[key].replace("null", "none")
         assert documented[key] in (default, default.removesuffix(".0")), key
+
+
+def test_a_key_that_is_gone_says_what_came_instead(tmp_path: Path) -> None:
+    message = problems(tmp_path, MINIMAL + "promotion: {max_rmse_increase: 0.1}\n")
+
+    assert "promotion.max_rmse_increase is gone: remove it" in message
+    assert "better than the champion" in message
+
+
+@pytest.mark.parametrize("schedule", ["every night", "61 * * * *", "0 3 * *", "0 0 30 2 *"])
+def test_a_schedule_that_is_no_cron_expression_is_refused(tmp_path: Path, schedule: str) -> None:
+    assert "retrain.schedule" in problems(tmp_path, MINIMAL + f"retrain: {{schedule: '{schedule}'}}\n")
+
+
+def test_a_schedule_may_be_left_empty(tmp_path: Path) -> None:
+    assert loaded(tmp_path, MINIMAL + "retrain: {schedule: ' '}\n").retrain.schedule == ""
+    assert loaded(tmp_path, MINIMAL + "retrain: {schedule: '0 3 * * *'}\n").retrain.schedule == "0 3 * * *"
