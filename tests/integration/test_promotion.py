@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from services.trainer.promote import Promoter, PromotionRefused, wait_converged
+from services.trainer.decision import Decision
+from services.trainer.promote import ChampionChanged, Promoter, PromotionRefused, wait_converged
 from shared import artifact, keys
 from shared.follower import ModelFollower
-from shared.lease import Lease
+from shared.lease import Lease, LeaseTaken
 from shared.replica import Replica
 from shared.settings import CommonSettings
 from shared.store import Store
@@ -286,3 +287,54 @@ async def test_the_epoch_of_a_replica_never_goes_back(place: Place) -> None:
         await place.redis.hset(NAMES.model("model"), mapping={"version": "1", "epoch": 1, "digest": champion.digest})
         await one.reconcile()
         assert version_of(one) == "2"
+
+
+def a_decision(champion: str | None, *, promote: bool) -> Decision:
+    return Decision(trigger="drift", promote=promote, why="the figures", champion=champion, figures={"held_out": {}})
+
+
+async def test_a_version_replaces_no_other_champion_than_the_one_it_was_compared_with(place: Place) -> None:
+    await a_champion(place.store)
+    for version in ("2", "3"):
+        await an_artifact(place.store, version=version, seed=int(version))
+    promoter = place.promoter()
+    await promoter.promote("2", "by hand meanwhile", quiet)
+    with pytest.raises(ChampionChanged):
+        await promoter.promote("3", "better", quiet, decision=a_decision("1", promote=True))
+    champion = await promoter.ledger.champion()
+    assert champion is not None
+    assert champion.version == "2"
+    await promoter.promote("3", "better", quiet, decision=a_decision("2", promote=True))
+    history = await artifact.read_history(place.store, "model")
+    assert [(entry.version, (entry.decision or {}).get("why")) for entry in history] == [
+        ("2", None),
+        ("3", "the figures"),
+    ]
+    assert place.outcomes == ["promoted", "promoted"]
+
+
+async def test_what_is_held_back_is_in_the_history_and_changes_nothing(place: Place) -> None:
+    await a_champion(place.store)
+    await an_artifact(place.store, version="2", seed=1)
+    promoter = place.promoter()
+    await promoter.promote("2", "better", quiet)
+    decision = a_decision("2", promote=False)
+    await promoter.hold_back("3", "drift", decision, operation="a")
+    *_, entry = await artifact.read_history(place.store, "model")
+    assert (entry.action, entry.version, entry.previous, entry.epoch) == ("held_back", "3", "2", None)
+    assert (entry.reason, entry.decision) == ("drift: the figures", decision.document)
+    assert await promoter.ledger.outcome("a") is None
+    assert await promoter.ledger.held_back("a") == entry
+    assert await promoter.ledger.held_back("b") is None
+    assert artifact.served_versions(await artifact.read_history(place.store, "model")) == ["2"]
+    assert place.outcomes == ["promoted", "held_back"]
+
+
+async def test_while_somebody_else_promotes_nothing_is_written(place: Place) -> None:
+    await a_champion(place.store)
+    other = Lease(place.redis, NAMES.lease("promotion"), timedelta(seconds=30))
+    assert await other.acquire()
+    promoter = place.promoter(deadline=-29)
+    with pytest.raises(LeaseTaken):
+        await promoter.hold_back("3", "drift", a_decision("1", promote=False))
+    assert await artifact.read_history(place.store, "model") == []
