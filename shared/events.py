@@ -181,13 +181,16 @@ FEEDBACK_ROWS = 1000
 """Most rows of one event: a consumer can rely on it."""
 
 
+OperationKind = Literal["retrain", "promote", "rollback", "reload"]
+
+
 class Operation(BaseModel):
     """What became of a command; kept for a week."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
-    kind: Literal["retrain", "promote", "rollback", "reload"]
+    kind: OperationKind
     state: Literal["queued", "running", "succeeded", "failed"] = "queued"
     reason: str
     request_id: str = ""

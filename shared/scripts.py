@@ -17,6 +17,7 @@ from shared.clock import utc_now
 from shared.events import ChunkScored, JobFinished
 from shared.jobs import DeadLetter, EndState, JobSpec, JobStatus, Part, job_message, job_time
 from shared.keys import SCORERS_GROUP, Keys
+from shared.lua import assembled
 
 FINALISE = -1
 """In place of the chunk number, in the entry that asks for a job's finalisation."""
@@ -84,7 +85,7 @@ class JobQueue:
         self._redis = redis
         prelude = (_LUA / "prelude.lua").read_text()
         self._scripts = {
-            path.stem: redis.register_script(_assembled(path.read_text(), prelude))
+            path.stem: redis.register_script(assembled(path.read_text(), prelude))
             for path in _LUA.glob("*.lua")
             if path.stem != "prelude"
         }
@@ -254,12 +255,6 @@ class JobQueue:
         names += [k.dropped_events, k.jobs_restored, k.webhooks_due, k.webhook(job_id)]
         call: AsyncScript = self._scripts[script]
         return await call(keys=names, args=[SCORERS_GROUP, *args])
-
-
-def _assembled(body: str, prelude: str) -> str:
-    """The first line of a script is its shebang with the flags, and has to stay the first."""
-    shebang, rest = body.split("\n", 1)
-    return f"{shebang}\n{prelude}\n{rest}"
 
 
 def _finished(status: JobStatus, state: EndState) -> JobFinished:

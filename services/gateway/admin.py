@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 from uuid import uuid4
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,10 +11,11 @@ from redis.asyncio import Redis
 
 from services.gateway.problems import ErrorItem, Problem, unavailable
 from shared.broker import UNAVAILABLE
+from shared.commands import TooManyWaiting, give
 from shared.events import (
-    OPERATION_SECONDS,
     Command,
     Operation,
+    OperationKind,
     PromotionRequested,
     ReloadRequested,
     RetrainRequested,
@@ -23,11 +24,8 @@ from shared.events import (
 from shared.keys import Keys
 from shared.telemetry import get_logger
 
-MAX_WAITING = 100
-"""Commands of one kind that may wait for the trainer; they keep Redis small when there is none."""
 POLL_SECONDS = 0.2
 
-Kind = Literal["reload", "retrain", "promote", "rollback"]
 log = get_logger(__name__)
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a version is part of a path in the store
@@ -66,20 +64,14 @@ class Admin:
         self._versions = versions
         self._stopping = stopping
 
-    async def give(self, kind: Kind, order: Order, request_id: str) -> Operation:
+    async def give(self, kind: OperationKind, order: Order, request_id: str) -> Operation:
         """Hand a command to the trainer. It is durable when this returns."""
         await self._check(kind, order)
         reason = order.reason or f"{kind} asked for by an operator"
-        operation = Operation(id=uuid4().hex, kind=kind, reason=reason, request_id=request_id)
-        command = _command(operation, order.version)
-        stream = self._keys.stream(command.stream)
-        if await self._redis.xlen(stream) >= MAX_WAITING:
-            raise unavailable("overloaded", f"{MAX_WAITING} commands wait for the trainer; is it running?")
-        fields: Any = command.entry()
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(self._keys.operation(operation.id), operation.to_json(), ex=OPERATION_SECONDS)
-            pipe.xadd(stream, fields)
-            await pipe.execute()
+        try:
+            operation = await give(self._redis, self._keys, _command(kind, order.version, reason, request_id))
+        except TooManyWaiting as waiting:
+            raise unavailable("overloaded", str(waiting)) from waiting
         log.info("command given", operation_id=operation.id, kind=kind, version=order.version, reason=reason)
         return operation
 
@@ -104,7 +96,7 @@ class Admin:
                 break
         return operation
 
-    async def _check(self, kind: Kind, order: Order) -> None:
+    async def _check(self, kind: OperationKind, order: Order) -> None:
         """Refuse at once what the trainer would refuse later."""
         if order.version is None:
             if kind == "promote":
@@ -120,9 +112,9 @@ class Admin:
             raise Problem("version-not-found", f"the store has no version {order.version[:64]!r}")
 
 
-def _command(operation: Operation, version: str | None) -> Command:
-    named = {"operation_id": operation.id, "request_id": operation.request_id, "reason": operation.reason}
-    match operation.kind:
+def _command(kind: OperationKind, version: str | None, reason: str, request_id: str) -> Command:
+    named = {"operation_id": uuid4().hex, "request_id": request_id, "reason": reason}
+    match kind:
         case "reload":
             return ReloadRequested(**named)
         case "retrain":

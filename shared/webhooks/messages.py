@@ -17,14 +17,32 @@ from redis.asyncio import Redis
 
 from shared.clock import utc_now
 from shared.keys import Keys
+from shared.lua import assembled
 
 KEPT = timedelta(days=7)
 """How long Redis remembers a message that has ended."""
 ATTEMPTS_KEPT = 30
 
+ALERT = "alert-"
+"""What the id of a message about an alert begins with; the id of one about a job is the job's."""
+
 WebhookState = Literal["waiting", "due", "delivered", "failed", "disabled"]
 
 _LUA = Path(__file__).parent / "scripts"
+ENQUEUE = (_LUA / "prelude.lua").read_text()
+"""For scripts that enqueue a message in one step with something else."""
+
+
+def alert_message_id(alert_id: str, state: str) -> str:
+    """Return the id of the message that an alert came into a state: there is one."""
+    return f"{ALERT}{alert_id}-{state}"
+
+
+def about(message_id: str) -> dict[str, str]:
+    """Return what a message is about, as the field of a log line."""
+    if message_id.startswith(ALERT):
+        return {"alert_id": message_id.removeprefix(ALERT).rpartition("-")[0]}
+    return {"job_id": message_id}
 
 
 class Attempt(BaseModel):
@@ -79,9 +97,8 @@ class Messages:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        prelude = (_LUA / "prelude.lua").read_text()
         self._scripts = {
-            name: redis.register_script((_LUA / f"{name}.lua").read_text().replace("\n", f"\n{prelude}\n", 1))
+            name: redis.register_script(assembled((_LUA / f"{name}.lua").read_text(), ENQUEUE))
             for name in ("enqueue", "claim", "settle", "resend")
         }
 

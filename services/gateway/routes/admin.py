@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from services.gateway.admin import Admin, Kind, Order
+from services.gateway.admin import Admin, Order
 from services.gateway.bodies import parse_model, read_body, require_json
 from services.gateway.errors import describe_statuses
 from services.gateway.routes import BODY_PROBLEMS, JSON
 from services.gateway.settings import GatewaySettings
-from shared.events import Operation
+from shared.events import Operation, OperationKind
 
 MAX_WAIT = 300  # seconds
 POLL_AFTER = 1  # seconds, Retry-After of an operation that has not ended
@@ -19,7 +19,7 @@ POLL_AFTER = 1  # seconds, Retry-After of an operation that has not ended
 def admin_router(admin: Admin, settings: GatewaySettings) -> APIRouter:
     router = APIRouter(prefix="/admin", tags=["admin"])
 
-    def add(kind: Kind, summary: str, *slugs: str) -> None:
+    def add(kind: OperationKind, summary: str, *slugs: str) -> None:
         async def give(request: Request, wait: Annotated[float, Query(ge=0, le=MAX_WAIT)] = 0) -> Response:
             order = await _order(request, settings)
             operation = await admin.give(kind, order, request.state.request_id)
