@@ -153,6 +153,26 @@ class Keys:
         return self._key("seen", source, str(page))
 
     @property
+    def watch(self) -> str:
+        """Hash of what the leading monitor remembers: `memory` (JSON), and `revision`, which grows by every change."""
+        return self._key("watch")
+
+    @property
+    def alerts(self) -> str:
+        """Hash: id → alert (JSON), as the leading monitor left it."""
+        return self._key("alerts")
+
+    @property
+    def acknowledgements(self) -> str:
+        """Hash: id of an alert → who has seen it (JSON). Apart from the alerts: any monitor may write it."""
+        return self._key("alerts", "acknowledged")
+
+    @property
+    def evaluations(self) -> str:
+        """List of evaluations (JSON), the newest first."""
+        return self._key("evaluations")
+
+    @property
     def finished_jobs(self) -> str:
         """Hash: terminal state → jobs."""
         return self._key("jobs", "finished")

@@ -1,6 +1,7 @@
 """Real artifacts for tests: a small forest over `a_table()`, exported, with its golden rows, in a store."""
 
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -20,11 +21,17 @@ ROWS = 200
 
 
 async def an_artifact(
-    store: Store, name: str = "model", version: str = "1", *, seed: int = 0, engine: str = "onnxruntime"
+    store: Store,
+    name: str = "model",
+    version: str = "1",
+    *,
+    seed: int = 0,
+    engine: str = "onnxruntime",
+    retrain: Mapping[str, float] | None = None,
 ) -> str:
     """Put a version into the store and return its digest. Another seed gives other predictions."""
     with tempfile.TemporaryDirectory() as directory:
-        for file, data in _files(name, version, seed, engine).items():
+        for file, data in _files(name, version, seed, engine, tuple((retrain or {}).items())).items():
             (Path(directory) / file).write_bytes(data)
         return await artifact.upload(store, Path(directory))
 
@@ -45,13 +52,13 @@ async def break_graph(store: Store, name: str, version: str) -> None:
 
 
 @cache
-def _files(name: str, version: str, seed: int, engine: str) -> dict[str, bytes]:
+def _files(name: str, version: str, seed: int, engine: str, retrain: tuple[tuple[str, float], ...]) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as directory:
-        _write(Path(directory), name, version, seed, engine)
+        _write(Path(directory), name, version, seed, {"engine": engine, "retrain": dict(retrain)})
         return {path.name: path.read_bytes() for path in Path(directory).iterdir()}
 
 
-def _write(directory: Path, name: str, version: str, seed: int, engine: str) -> None:
+def _write(directory: Path, name: str, version: str, seed: int, manifest: Mapping[str, object]) -> None:
     table = a_table(ROWS)
     target = a_target(table) + seed
     pipeline = a_pipeline(RandomForestRegressor(5, max_depth=5, random_state=seed), "imputed", table, target)
@@ -85,7 +92,7 @@ def _write(directory: Path, name: str, version: str, seed: int, engine: str) -> 
     for file, document in files.items():
         (directory / file).write_text(document.model_dump_json())
     assert set(CONTENT) == {path.name for path in directory.iterdir()}
-    artifact.seal(directory, {**_manifest_fields(name, version, target - predictions), "engine": engine})
+    artifact.seal(directory, {**_manifest_fields(name, version, target - predictions), **manifest})
 
 
 def _manifest_fields(name: str, version: str, residuals: np.ndarray) -> dict[str, object]:

@@ -21,6 +21,8 @@ from services.monitor.metrics import Snapshot
 from services.monitor.monitor import Stats, WindowFigures
 from services.monitor.settings import MonitorSettings
 from services.monitor.stats import figures
+from services.monitor.watch import Memory as Remembered
+from services.monitor.watch import Watched
 from services.scorer.handlers import create_broker
 from services.scorer.metrics import Metrics as ScorerMetrics
 from services.scorer.settings import ScorerSettings
@@ -75,7 +77,9 @@ def _trainer(directory: Path) -> CollectorRegistry:
 
 def _monitor(directory: Path) -> CollectorRegistry:
     metrics = build_monitor(MonitorSettings(state_dir=directory, store_url=directory.as_uri())).metrics
-    metrics.expose(Snapshot(True, True, _stats(), _drift(), totals={}, memory=Memory(1, 2)), "text/plain")
+    metrics.expose(
+        Snapshot(True, True, _stats(), _drift(), totals={}, memory=Memory(1, 2), watched=_watched()), "text/plain"
+    )
     return metrics.registry
 
 
@@ -109,6 +113,10 @@ def _drift() -> DriftReport:
         prediction=ColumnDrift(drifted=False),
         limits={},
     )
+
+
+def _watched() -> Watched:
+    return Watched(revision=0, memory=Remembered(), alerts=(), serving=None, training=False)
 
 
 def _store(directory: Path) -> Store:

@@ -9,8 +9,10 @@ from faststream.redis.prometheus import RedisPrometheusMiddleware
 
 from services.monitor.buckets import Buckets
 from services.monitor.consumers import Consumers, Subscription
+from services.monitor.evaluator import AlertPolicy, Evaluator
 from services.monitor.flow import Streams
 from services.monitor.handlers import StatsHandlers
+from services.monitor.leader import Leader
 from services.monitor.log.compaction import Compactor
 from services.monitor.log.deletions import DeletionRecords
 from services.monitor.log.files import Files
@@ -25,10 +27,12 @@ from services.monitor.routes import create_app
 from services.monitor.runtime import Runtime
 from services.monitor.settings import MonitorSettings
 from services.monitor.versions import Versions
+from services.monitor.watch import Watch
 from services.monitor.webhooks import Webhooks
 from shared.broker import connect
 from shared.events import ChunkScored, JobFinished, PredictionsLogged
 from shared.keys import LOG_GROUP, STATS_GROUP, Keys
+from shared.lease import Lease
 from shared.process import AddressInUse, address_of, listen, without_unused
 from shared.replica import Replica
 from shared.settings import SettingsInvalid
@@ -76,19 +80,25 @@ def build(settings: MonitorSettings) -> Runtime:
     ]
     webhooks = _webhooks(settings, Messages(redis, keys), store, metrics)
     metrics.webhooks_waiting.set_function(lambda: webhooks.waiting)
+    monitor = Monitor(
+        model=settings.model_name,
+        store=store,
+        buckets=buckets,
+        versions=versions,
+        streams=streams,
+        keys=keys,
+        keep_days=settings.monitor_keep_days,
+        figures_over=settings.monitor_windows,
+    )
+    watch = Watch(redis, keys, settings.model_name)
+    lease = Lease(redis, keys.lease("monitor"), timedelta(seconds=settings.monitor_lease_seconds))
+    leader = Leader(lease, Evaluator(monitor, watch, _alert_policy(settings)).look)
+    metrics.leading.set_function(lambda: leader.leading)
+    metrics.evaluation_interval.set(settings.monitor_evaluate_seconds)
     return Runtime(
         redis=redis,
         replica=Replica("monitor", settings, redis),
-        monitor=Monitor(
-            model=settings.model_name,
-            store=store,
-            buckets=buckets,
-            versions=versions,
-            streams=streams,
-            keys=keys,
-            keep_days=settings.monitor_keep_days,
-            figures_over=settings.monitor_windows,
-        ),
+        monitor=monitor,
         buckets=buckets,
         streams=streams,
         consumers=Consumers(
@@ -116,14 +126,23 @@ def build(settings: MonitorSettings) -> Runtime:
         purge=purge,
         webhooks=webhooks,
         metrics=metrics,
-        evaluate_seconds=settings.monitor_evaluate_seconds,
         tidy_seconds=settings.monitor_log_tidy_seconds,
+        watch=watch,
+        leader=leader,
         drain=timedelta(seconds=settings.monitor_drain_seconds),
     )
 
 
 def _target(settings: MonitorSettings) -> Target:
     return Target(settings.monitor_log_file_rows, settings.monitor_log_file_mb << 20)
+
+
+def _alert_policy(settings: MonitorSettings) -> AlertPolicy:
+    return AlertPolicy(
+        every=settings.monitor_evaluate_seconds,
+        latency_limit=settings.monitor_latency_p99_seconds,
+        webhook=settings.monitor_alert_webhook.get_secret_value(),
+    )
 
 
 def _webhooks(settings: MonitorSettings, messages: Messages, store: Store, metrics: Metrics) -> Webhooks:

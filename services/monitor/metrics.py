@@ -18,6 +18,7 @@ from services.monitor.flow import Memory
 from services.monitor.layout import MODES
 from services.monitor.monitor import Stats
 from services.monitor.stats import Figures, latency_counts
+from services.monitor.watch import Watched
 from shared import latency
 from shared.profile import PREDICTION, Summary
 
@@ -38,6 +39,7 @@ class Snapshot:
     totals: Summary | None = None
     """Counters of all versions since ever."""
     memory: Memory | None = None
+    watched: Watched | None = None
 
 
 class Metrics:
@@ -69,6 +71,10 @@ class Metrics:
         )
         for outcome in OUTCOMES:  # from the start: the first increase of a new one is seen by nobody
             self.webhooks.labels(outcome)
+        self.leading = Gauge(f"{PREFIX}_leading", "1 if this process evaluates and alerts.", registry=self.registry)
+        self.evaluation_interval = Gauge(
+            f"{PREFIX}_evaluation_interval_seconds", "How often it is evaluated.", registry=self.registry
+        )
         self.webhooks_waiting = Gauge(
             f"{PREFIX}_webhooks_waiting",
             "Webhooks neither received nor given up, when this process last looked.",
@@ -105,6 +111,8 @@ class _Snapshots(Collector):
             yield from _of_stats(found.stats)
         if found.memory is not None:
             yield from _of_memory(found.memory)
+        if found.watched is not None:
+            yield from _of_watched(found.watched)
         if found.totals is not None:
             yield _histogram(found.totals)
         if found.drift is not None:
@@ -200,6 +208,24 @@ def _of_flow(stats: Stats) -> Iterator[Metric]:
 def _of_memory(memory: Memory) -> Iterator[Metric]:
     yield _gauge("redis_memory_used_bytes", "Memory that Redis uses.", [((), memory.used)])
     yield _gauge("redis_memory_max_bytes", "Its maxmemory; absent where that is not set.", [((), memory.limit)])
+
+
+def _of_watched(watched: Watched) -> Iterator[Metric]:
+    firing = [alert for alert in watched.alerts if alert.firing]
+    labels = ("rule", "subject")
+    yield _gauge("alerts_firing", "1 for each alert that fires.", [((a.rule, a.subject), 1.0) for a in firing], labels)
+    yield _gauge(
+        "alerts_acknowledged",
+        "1 for each of them that somebody has seen.",
+        [((a.rule, a.subject), 1.0) for a in firing if a.acknowledged],
+        labels,
+    )
+    at = watched.memory.evaluated_at
+    yield _gauge(
+        "last_evaluation_timestamp_seconds",
+        "When the leading monitor evaluated last.",
+        [((), at.timestamp() if at else None)],
+    )
 
 
 def _histogram(totals: Summary) -> Metric:

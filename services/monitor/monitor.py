@@ -69,7 +69,7 @@ class Monitor:
     ) -> None:
         self.model = model
         self.keep_seconds = float(keep_days * DAY)
-        self._figures_over = {text: parse_length(text, self.keep_seconds) for text in figures_over}
+        self.figures_over = {text: parse_length(text, self.keep_seconds) for text in figures_over}
         self._store = store
         self._buckets = buckets
         self._versions = versions
@@ -124,7 +124,7 @@ class Monitor:
         profiles = {version: await self._profile(version) for version in seen}
         recent = {
             name: await self._window(seen, profiles, windows.last_seconds(seconds, now))
-            for name, seconds in self._figures_over.items()
+            for name, seconds in self.figures_over.items()
         }
         totals = {v: await self._buckets.totals(self.model, v, profile) for v, profile in profiles.items()}
         received = await self._buckets.received()

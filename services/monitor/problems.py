@@ -20,6 +20,7 @@ KINDS: Mapping[str, Kind] = {
     "invalid-parameter": Kind(422, "A parameter is not valid"),
     "not-found": Kind(404, "There is no such resource"),
     "method-not-allowed": Kind(405, "The resource does not support this method"),
+    "conflict": Kind(409, "The state of the resource does not allow this"),
     "malformed-request": Kind(400, "The request cannot be read"),
     "no-model": Kind(503, "There is no model to compare with"),
     "log-unreadable": Kind(500, "A file of the prediction log cannot be read"),

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -15,6 +15,8 @@ from fastapi_offline import FastAPIOffline
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from services.monitor.alert_routes import AlertNotFound, AlertResolved, add_alerts
+from services.monitor.alerts import Alert
 from services.monitor.drift import DriftReport
 from services.monitor.monitor import NoModel, Stats
 from services.monitor.problems import problem
@@ -65,6 +67,15 @@ class LogUnreadable(RuntimeError):
         super().__init__(f"{', '.join(keys[:3])}{more}: restore or remove what is damaged, and repeat the deletion")
 
 
+_ERRORS: Mapping[type[Exception], str] = {
+    NoModel: "no-model",
+    AlertNotFound: "not-found",
+    AlertResolved: "conflict",
+    LogUnreadable: "log-unreadable",
+}
+"""Errors that say themselves what is the matter."""
+
+
 def create_app(runtime: Runtime) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -73,7 +84,7 @@ def create_app(runtime: Runtime) -> FastAPI:
 
     app = FastAPIOffline(
         title="Tasador monitor",
-        description="Figures, drift and metrics of what was predicted.",
+        description="Figures, drift, alerts and metrics of what was predicted.",
         lifespan=lifespan,
     )
     keep_offline(app)
@@ -81,6 +92,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     _answer_problems(app)
     _add_figures(app, runtime)
     _add_log(app, runtime)
+    add_alerts(app, runtime.monitor, runtime.watch)
     _add_health(app, runtime)
     return app
 
@@ -163,16 +175,21 @@ async def _health(runtime: Runtime) -> Health:
         warnings.append(runtime.webhooks.warning)
     try:
         version = (await runtime.monitor.champion()).version
-        if redis:
-            drifted = (await runtime.monitor.drift()).drifted
-            warnings += [f"{name} has drifted; see /drift" for name in drifted]
     except NoModel as missing:
         warnings.append(str(missing))
+    try:
+        if redis:
+            alerts = (await runtime.watch.read()).alerts
+            warnings += [_warning(alert) for alert in alerts if alert.firing and not alert.acknowledged]
     except (RedisError, OSError) as error:
-        warnings.append(f"the figures cannot be read: {error}")
+        warnings.append(f"the alerts cannot be read: {error}")
     hours = (time.monotonic() - runtime.started) / 3600
     status: Literal["healthy", "degraded", "warning"] = "warning" if warnings else "healthy"
     return Health("degraded" if degraded else status, redis, consuming, version, round(hours, 4), warnings)
+
+
+def _warning(alert: Alert) -> str:
+    return f"{alert.rule} of {alert.subject}: {alert.reason}; see /alerts/{alert.id}"
 
 
 async def _with_request_id(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -185,6 +202,8 @@ async def _with_request_id(request: Request, call: Callable[[Request], Awaitable
 
 def _answer_problems(app: FastAPI) -> None:
     """The one table from exception to answer."""
+    for kind in _ERRORS:
+        app.add_exception_handler(kind, _told)
 
     @app.exception_handler(InvalidWindow)
     async def invalid_window(request: Request, error: InvalidWindow) -> Response:
@@ -199,18 +218,10 @@ def _answer_problems(app: FastAPI) -> None:
         ]
         return problem("invalid-parameter", "the request has invalid parameters", _id(request), errors)
 
-    @app.exception_handler(NoModel)
-    async def no_model(request: Request, error: NoModel) -> Response:
-        return problem("no-model", str(error), _id(request))
-
     @app.exception_handler(StoreAway)
     async def store_away(request: Request, error: StoreAway) -> Response:
         log.warning("cannot reach the store", error=str(error))
         return problem("store-unavailable", "the store does not answer; try again later", _id(request))
-
-    @app.exception_handler(LogUnreadable)
-    async def unreadable(request: Request, error: LogUnreadable) -> Response:
-        return problem("log-unreadable", str(error), _id(request))
 
     @app.exception_handler(RedisError)
     @app.exception_handler(OSError)
@@ -226,6 +237,10 @@ def _answer_problems(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> Response:
         log.error("request failed", request_id=_id(request), exc_info=error)
         return problem("internal-error", "the log has the cause under this request id", _id(request))
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    return problem(_ERRORS[type(error)], str(error), _id(request))
 
 
 def _id(request: Request) -> str:

@@ -4,21 +4,22 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.monitor.alerts import DriftWatch
 from services.monitor.buckets import Buckets
 from services.monitor.consumers import Consumers
 from services.monitor.flow import Streams
+from services.monitor.leader import Leader
 from services.monitor.log.purge import Purge
 from services.monitor.log.tidy import LogKeeper
 from services.monitor.log.writer import PredictionLog
 from services.monitor.metrics import Metrics, Snapshot
 from services.monitor.monitor import Monitor, NoModel
+from services.monitor.watch import Watch
 from services.monitor.webhooks import Webhooks
 from shared.broker import check_server
 from shared.replica import Replica
@@ -26,6 +27,7 @@ from shared.telemetry import get_logger
 
 TRIM_SECONDS = 1.0
 RETIRE_SECONDS = 600.0
+FOLLOW_SECONDS = 10.0
 CONSUMER_GONE = timedelta(minutes=10)
 STEP_SECONDS = 0.5
 
@@ -47,8 +49,9 @@ class Runtime:
     purge: Purge
     webhooks: Webhooks
     metrics: Metrics
-    evaluate_seconds: float
     tidy_seconds: float
+    watch: Watch
+    leader: Leader
     drain: timedelta
     started: float = field(default_factory=time.monotonic)
     was_ready: bool = False
@@ -57,14 +60,14 @@ class Runtime:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run everything for the length of a block; then finish what was begun, and write the log."""
-        watch = DriftWatch()
         work = [
             self.consumers.run(),
             self.log.run(),
             self.webhooks.run(),
             self._every(TRIM_SECONDS, self._trim),
             self._every(RETIRE_SECONDS, self._retire),
-            self._every(self.evaluate_seconds, lambda: self._evaluate(watch)),
+            self.leader.run(),
+            self._every(FOLLOW_SECONDS, self._follow),
             self._every(self.tidy_seconds, self.keeper.tidy),
             self._every(STEP_SECONDS, self._report_state),
         ]
@@ -83,7 +86,12 @@ class Runtime:
         try:
             stats, totals, memory = await self.monitor.stats(), await self.monitor.totals(), await self.streams.memory()
             found = Snapshot(
-                redis_up=True, consuming=self.consumers.consuming, stats=stats, totals=totals, memory=memory
+                redis_up=True,
+                consuming=self.consumers.consuming,
+                stats=stats,
+                totals=totals,
+                memory=memory,
+                watched=await self.watch.read(),
             )
             return Snapshot(**{**vars(found), "drift": await self.monitor.drift()})
         except NoModel:
@@ -127,12 +135,8 @@ class Runtime:
         for problem in await check_server(self.redis):
             log.warning("redis is not set up as it should be", problem=problem)
 
-    async def _evaluate(self, watch: DriftWatch) -> None:
-        report = await self.monitor.drift()
-        self.replica.version = report.model_version
-        for change in watch.look(report):
-            say = log.warning if change.state == "firing" else log.info
-            say("drift", model=report.model_name, version=report.model_version, **asdict(change))
+    async def _follow(self) -> None:
+        self.replica.version = (await self.monitor.champion()).version
 
     async def _report_state(self) -> None:
         if self.consumers.consuming:

@@ -1,12 +1,31 @@
 """Where and how the monitor runs: `TASADOR_MONITOR_…`."""
 
-from typing import Annotated, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import NoDecode
 
 from services.monitor.windows import DAY, parse_length
 from shared.settings import CommonSettings, words
+from shared.webhooks.addresses import check_url
+
+
+class _Allowed(NamedTuple):
+    """Settings that decide where webhooks may go."""
+
+    webhook_secrets: Sequence[Any]
+    webhook_allowed_networks: Sequence[str]
 
 
 class MonitorSettings(CommonSettings):
@@ -38,7 +57,18 @@ class MonitorSettings(CommonSettings):
     monitor_unknown_seconds: PositiveFloat = Field(
         120.0, description="How long events of a version whose artifact cannot be read are kept and tried again."
     )
-    monitor_evaluate_seconds: PositiveFloat = Field(10.0, description="How often drift is looked at for the log.")
+    monitor_evaluate_seconds: PositiveFloat = Field(
+        3600.0, description="Drift, latency and quality are evaluated at every full multiple of this, by the clock."
+    )
+    monitor_latency_p99_seconds: PositiveFloat = Field(
+        0.1, description="Engine time per prediction that 99 of 100 must keep to; else an alert fires."
+    )
+    monitor_alert_webhook: SecretStr = Field(
+        SecretStr(""), description="URL that is told when an alert fires, and when it is resolved; empty for none."
+    )
+    monitor_lease_seconds: PositiveFloat = Field(
+        15.0, description="When the leading monitor dies, another follows after this."
+    )
     monitor_drain_seconds: PositiveInt = Field(10, le=60, description="Time to finish after SIGTERM.")
     monitor_webhook_timeout_seconds: PositiveFloat = Field(
         15.0, le=60, description="How long an attempt to deliver a webhook may take."
@@ -55,3 +85,10 @@ class MonitorSettings(CommonSettings):
         for text in self.monitor_windows:
             parse_length(text, self.monitor_keep_days * DAY)
         return self
+
+    @field_validator("monitor_alert_webhook")
+    @classmethod
+    def _can_be_told(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        if url.get_secret_value():
+            check_url(url.get_secret_value(), _Allowed(**{name: info.data.get(name, ()) for name in _Allowed._fields}))
+        return url

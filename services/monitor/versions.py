@@ -2,7 +2,9 @@
 
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from services.monitor.drift import Limits
 from shared import artifact
@@ -25,6 +27,8 @@ class Version:
     signature: Signature
     profile: Profile
     limits: Limits
+    retrain: Mapping[str, Any]
+    """`retrain` of params.yaml: when a new model is asked for."""
 
 
 class VersionUnknown(LookupError):
@@ -75,7 +79,7 @@ class Versions:
         except Exception as error:  # each store has its own errors for being away
             raise self._failure(key, f"the store cannot be read: {error}", final=False) from error
         self._failed.pop(key, None)
-        return Version(*key, found.signature, found.profile, limits)
+        return Version(*key, found.signature, found.profile, limits, found.manifest.retrain)
 
     def _failure(self, key: tuple[str, str], reason: str, *, final: bool) -> VersionUnknown:
         now = time.monotonic()

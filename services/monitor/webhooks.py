@@ -13,7 +13,7 @@ from shared.store import Store
 from shared.tasks import end, until_cancelled
 from shared.telemetry import get_logger
 from shared.webhooks.delivery import Answer, Delivery
-from shared.webhooks.messages import Attempt, Claimed, Messages, Webhook, WebhookState
+from shared.webhooks.messages import Attempt, Claimed, Messages, Webhook, WebhookState, about
 from shared.webhooks.outcomes import write_outcome
 from shared.webhooks.schedule import Schedule
 
@@ -171,8 +171,8 @@ class Webhooks:
 
 
 def _context(message: Claimed) -> dict[str, str]:
-    """What every log line about it carries: the id of a message is that of its job."""
-    return {"job_id": message.id, "request_id": message.request_id}
+    """What every log line about it carries."""
+    return {**about(message.id), "request_id": message.request_id}
 
 
 def _before(message: Claimed) -> tuple[Attempt, ...]:

@@ -26,6 +26,7 @@ WITH_OURS = (  # a file can only be copied into a container that was started
     "until [ -e /etc/alertmanager/complete ]; do sleep 0.1; done; exec alertmanager"
     " --config.file=/etc/alertmanager/alertmanager.yml --storage.path=/alertmanager --cluster.listen-address="
 )
+EXAMPLES = sorted((DEPLOY / "alertmanager" / "examples").glob("*.yml"))
 RULE_TESTS = sorted((DEPLOY / "prometheus" / "tests").glob("*.yml"))
 
 
@@ -102,8 +103,9 @@ def test_every_query_of_the_dashboard_is_promql(prometheus: Tools, path: Path) -
     assert f"{len(rules)} rules found" in said
 
 
-def test_alertmanager_takes_its_configuration(alertmanager: Tools) -> None:
-    said = alertmanager.run("amtool", "check-config", "/etc/alertmanager/alertmanager.yml")
+@pytest.mark.parametrize("name", ["alertmanager.yml", *(f"examples/{path.name}" for path in EXAMPLES)])
+def test_alertmanager_takes_its_configuration(alertmanager: Tools, name: str) -> None:
+    said = alertmanager.run("amtool", "check-config", f"/etc/alertmanager/{name}")
     assert "5 inhibit rules" in said
 
 

@@ -138,6 +138,19 @@ def test_every_file_of_rules_is_tested() -> None:
     assert tested == {path.name for path in RULES}
 
 
+def test_the_examples_of_alertmanager_differ_from_ours_in_who_is_told_only() -> None:
+    ours = _yaml(DEPLOY / "alertmanager" / "alertmanager.yml")
+    examples = {path.stem: _yaml(path) for path in (DEPLOY / "alertmanager" / "examples").glob("*.yml")}
+    assert set(examples) == {"slack", "pagerduty"}
+    for kind, example in examples.items():
+        assert (example["route"], example["inhibit_rules"]) == (ours["route"], ours["inhibit_rules"])
+        assert [each["name"] for each in example["receivers"]] == [each["name"] for each in ours["receivers"]]
+        assert all(each[f"{kind}_configs"] for each in example["receivers"])
+        secrets = re.findall(r"\w+_file: (\S+)", (DEPLOY / "alertmanager" / "examples" / f"{kind}.yml").read_text())
+        assert secrets
+        assert all(path.startswith("/run/secrets/") for path in secrets)
+
+
 def test_every_service_is_scraped_where_compose_starts_it() -> None:
     compose = _yaml(ROOT / "docker-compose.yml")["services"]
     for service, port in PORTS.items():

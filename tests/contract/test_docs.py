@@ -76,7 +76,7 @@ def test_no_page_names_a_variable_that_does_not_exist() -> None:
     named = {
         (name, page.name)
         for page in PAGES
-        for name in re.findall(r"TASADOR_[A-Z][A-Z_]*[A-Z](?![A-Z_])", page.read_text(encoding="utf-8"))
+        for name in re.findall(r"TASADOR_[A-Z][A-Z0-9_]*[A-Z0-9](?![A-Z0-9_])", page.read_text(encoding="utf-8"))
     }
     assert {(name, page) for name, page in named if name not in known} == set()
 

@@ -40,7 +40,7 @@ JOB = """
 import io, sys
 import numpy as np
 from services.gateway.tables import Format, TableLimits, open_table
-from services.monitor import log
+from services.monitor.log import rows
 from services.scorer import score
 from shared.chunks import Chunk, decode_part, encode_chunk
 from shared.profile import build_profile
@@ -59,7 +59,7 @@ class Model:
         return x[:, 0]
 
 scored = score.score_chunk(Model(), encode_chunk(Chunk(0, block.x)), 0)
-print(decode_part(scored.data).column("prediction").to_pylist()[::2], log.to_parquet.__name__)
+print(decode_part(scored.data).column("prediction").to_pylist()[::2], rows.to_parquet.__name__)
 """
 
 
