@@ -26,14 +26,14 @@ class Leader:
 
     def __init__(self, lease: Lease, work: Callable[[Lease], Awaitable[None]]) -> None:
         self.leading = False
-        self._lease = lease
+        self.lease = lease
         self._work = work
 
     async def run(self) -> None:
         """Lead whenever nobody else does, until cancelled."""
         for _ in until_cancelled():
             try:
-                if await self._lease.acquire():
+                if await self.lease.acquire():
                     await self._lead()
             except (RedisError, OSError) as error:
                 log.debug("cannot lead now", error=str(error))
@@ -43,20 +43,20 @@ class Leader:
         log.info("leading")
         self.leading = True
         try:
-            async with self._lease.kept():
+            async with self.lease.kept():
                 for _ in until_cancelled():
-                    if not await self._lease.renew():
+                    if not await self.lease.renew():
                         break
                     await asyncio.sleep(LOOK_SECONDS if await self._look() else PAUSE)
         finally:
             self.leading = False
             log.info("not leading any more")
             with suppress(RedisError, OSError):
-                await self._lease.release()
+                await self.lease.release()
 
     async def _look(self) -> bool:
         try:
-            await self._work(self._lease)
+            await self._work(self.lease)
         except NoModel as missing:
             log.debug("there is nothing to evaluate", reason=str(missing))
             return False

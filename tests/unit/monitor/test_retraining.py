@@ -74,6 +74,12 @@ def test_what_is_in_the_way_is_said() -> None:
     assert held.reason.startswith("one request in 3600 s: not before 2026-02-01T12:30:00+00:00; drift of size")
 
 
+def test_a_budget_that_was_lowered_is_free_again_when_enough_requests_are_a_day_old() -> None:
+    requests = made(23 * HOUR, 8 * HOUR, 7 * HOUR)
+    assert earliest(POLICY, requests, NOW) == NOW + 16 * HOUR
+    assert remaining(POLICY, requests, NOW) == 0
+
+
 def test_a_manifest_that_says_nothing_leaves_the_defaults() -> None:
     assert Policy.of({}) == Policy(True, 2, 21_600.0, 2)
     assert Policy.of({"per_day": 5, "schedule": "0 3 * * 0", "labelled_rows": True}) == Policy(per_day=5)

@@ -1,0 +1,98 @@
+"""The schedule of evaluations, on a real server: whoever leads, each period of the clock has one."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from services.monitor.__main__ import build
+from services.monitor.evaluator import AlertPolicy, Evaluator
+from services.monitor.monitor import NoModel
+from services.monitor.runtime import Runtime
+from services.monitor.settings import MonitorSettings
+from services.monitor.watch import Memory, Watch
+from shared.keys import Keys
+from shared.store import Store
+from tests.artifacts import a_champion
+from tests.integration.test_watch import ALERT
+
+EVERY = 1e7
+"""Seconds; a test must not run into the next period."""
+
+
+@dataclass
+class Site:
+    redis: Redis
+    keys: Keys
+    store: Store
+    runtime: Runtime
+
+    @property
+    def watch(self) -> Watch:
+        return self.runtime.watch
+
+    async def look(self) -> None:
+        """As a monitor that starts now, and leads."""
+        assert await self.runtime.leader.lease.acquire()
+        evaluator = Evaluator(self.runtime.monitor, self.watch, AlertPolicy(EVERY, latency_limit=0.1))
+        await evaluator.look(self.runtime.leader.lease)
+
+    async def serve(self, version: str) -> None:
+        await self.redis.hset(self.keys.model("model"), "version", version)
+
+
+@pytest.fixture
+async def site(redis_url: str, redis: Redis, store: Store, keys: Keys, tmp_path: Path) -> AsyncIterator[Site]:
+    settings = MonitorSettings.load(redis_url=redis_url, store_url=store.url, state_dir=tmp_path, model_name="model")
+    runtime = build(settings)
+    yield Site(redis, keys, store, runtime)
+    await runtime.redis.aclose()
+
+
+async def test_a_period_is_evaluated_once_whoever_starts_in_it(site: Site) -> None:
+    await a_champion(site.store)
+    for _ in range(3):
+        await site.look()
+    (found,) = await site.watch.evaluations(10)
+    assert found.scheduled_at.timestamp() % EVERY == 0
+    assert (found.rows, found.model_version) == (0, "1")
+    assert {each.state for each in found.columns.values()} == {"unsure"}
+
+    before = await site.watch.read()
+    assert before.memory.scheduled_at == found.scheduled_at.timestamp()
+    earlier = replace(before.memory, scheduled_at=before.memory.scheduled_at - 3 * EVERY)
+    lease = site.runtime.leader.lease
+    assert await site.watch.record(lease, before, earlier, []) == "ok"  # all monitors were away for a while
+    for _ in range(2):
+        await site.look()
+    assert [each.scheduled_at for each in await site.watch.evaluations(10)] == [found.scheduled_at] * 2
+
+
+async def test_a_promotion_ends_alerts_at_once_and_is_no_evaluation(site: Site) -> None:
+    await a_champion(site.store)
+    await site.look()
+    before = await site.watch.read()
+    await site.watch.record(site.runtime.leader.lease, before, before.memory, [ALERT])
+    there = await site.watch.read()
+    assert there.alerts == (ALERT,)
+    for version in ("1", "2"):  # of the second one only Redis knows yet, and the store decides
+        await site.serve(version)
+        await site.look()
+        assert await site.watch.read() == replace(there, serving=version)
+
+    await a_champion(site.store, version="2")
+    await site.look()
+    (ended,) = (await site.watch.read()).alerts
+    assert (ended.state, ended.reason) == ("resolved", "version 2 of model serves now")
+    assert len(await site.watch.evaluations(10)) == 1
+
+
+async def test_without_a_model_the_evaluation_is_made_up_for_later(site: Site) -> None:
+    with pytest.raises(NoModel):
+        await site.look()
+    assert (await site.watch.read()).memory == Memory()
+    await a_champion(site.store)
+    await site.look()
+    assert len(await site.watch.evaluations(10)) == 1
