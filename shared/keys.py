@@ -152,6 +152,28 @@ class Keys:
         """Bitmap: which events of a producer were counted, against duplicates."""
         return self._key("seen", source, str(page))
 
+    def quality(self, model: str, version: str, seconds: int, number: int) -> str:
+        """As a bucket, of predictions whose actual value is known, by when they were made."""
+        return self._key("quality", model, version, str(seconds), str(number))
+
+    def quality_totals(self, model: str, version: str) -> str:
+        return self._key("quality", model, version, "ever")
+
+    @property
+    def feedback(self) -> str:
+        """Hash: what became of feedback → values."""
+        return self._key("feedback")
+
+    @property
+    def feedback_due(self) -> str:
+        """Sorted set of the ids of entries whose predictions were not found, score = when to look again (Unix time)."""
+        return self._key("feedback", "due")
+
+    @property
+    def feedback_waiting(self) -> str:
+        """Hash: id → how often it was tried, and the entry."""
+        return self._key("feedback", "waiting")
+
     @property
     def watch(self) -> str:
         """Hash of what the leading monitor remembers: `memory` (JSON), and `revision`, which grows by every change."""

@@ -17,10 +17,14 @@ from services.gateway.watch import Surroundings
 from services.monitor.__main__ import build as build_monitor
 from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.flow import Flow, Memory
+from services.monitor.live_quality import FeedbackCounts, QualityReport, VersionQuality
 from services.monitor.metrics import Snapshot
 from services.monitor.monitor import Stats, WindowFigures
+from services.monitor.quality import Estimate, Quality
+from services.monitor.scorecard import Labelled
 from services.monitor.settings import MonitorSettings
 from services.monitor.stats import figures
+from services.monitor.versions import Training
 from services.monitor.watch import Memory as Remembered
 from services.monitor.watch import Watched
 from services.scorer.handlers import create_broker
@@ -48,8 +52,13 @@ def declared(directory: Path) -> dict[str, Declared]:
         "gateway": _samples(_gateway(directory)),
         "scorer": _samples(_scorer(directory)),
         "trainer": _samples(_trainer(directory)),
-        "monitor": _samples(_monitor(directory)),
+        "monitor": of_monitor(directory),
     }
+
+
+def of_monitor(directory: Path) -> Declared:
+    """As `declared`, of the monitor alone."""
+    return _samples(_monitor(directory))
 
 
 def _gateway(directory: Path) -> CollectorRegistry:
@@ -78,7 +87,17 @@ def _trainer(directory: Path) -> CollectorRegistry:
 def _monitor(directory: Path) -> CollectorRegistry:
     metrics = build_monitor(MonitorSettings(state_dir=directory, store_url=directory.as_uri())).metrics
     metrics.expose(
-        Snapshot(True, True, _stats(), _drift(), totals={}, memory=Memory(1, 2), watched=_watched()), "text/plain"
+        Snapshot(
+            redis_up=True,
+            consuming=True,
+            stats=_stats(),
+            drift=_drift(),
+            totals={},
+            memory=Memory(1, 2),
+            watched=_watched(),
+            quality=_quality(),
+        ),
+        "text/plain",
     )
     return metrics.registry
 
@@ -113,6 +132,14 @@ def _drift() -> DriftReport:
         prediction=ColumnDrift(drifted=False),
         limits={},
     )
+
+
+def _quality() -> QualityReport:
+    scores = {"rmse": 1.0, "mae": 1.0, "r2": 0.5}
+    known = Estimate(1.0, 0.9, 1.1)
+    labelled = Labelled(60.0, utc_now(), Quality(100, known, known, known, known))
+    version = VersionQuality(Training("ridge", scores, scores), {"24h": labelled}, labelled)
+    return QualityReport("model", "1", utc_now(), {"1": version}, FeedbackCounts(1, 0, 0, 0, 0, 0, 0))
 
 
 def _watched() -> Watched:

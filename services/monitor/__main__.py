@@ -10,12 +10,18 @@ from faststream.redis.prometheus import RedisPrometheusMiddleware
 from services.monitor.buckets import Buckets
 from services.monitor.consumers import Consumers, Subscription
 from services.monitor.evaluator import AlertPolicy, Evaluator
+from services.monitor.feedback.inbox import Inbox
+from services.monitor.feedback.joiner import Joiner, Patience
+from services.monitor.feedback.labels import Labels
+from services.monitor.feedback.matching import Matching
 from services.monitor.flow import Streams
 from services.monitor.handlers import StatsHandlers
 from services.monitor.leader import Leader
+from services.monitor.live_quality import LiveQuality
 from services.monitor.log.compaction import Compactor
 from services.monitor.log.deletions import DeletionRecords
 from services.monitor.log.files import Files
+from services.monitor.log.lookup import LogReader
 from services.monitor.log.plan import Target
 from services.monitor.log.purge import Purge
 from services.monitor.log.shelf import Shelf
@@ -25,10 +31,12 @@ from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
 from services.monitor.routes import create_app
 from services.monitor.runtime import Runtime
+from services.monitor.scorecard import Scorecard
 from services.monitor.settings import MonitorSettings
 from services.monitor.versions import Versions
 from services.monitor.watch import Watch
 from services.monitor.webhooks import Webhooks
+from services.monitor.windows import DAY
 from shared.broker import connect
 from shared.events import ChunkScored, JobFinished, PredictionsLogged
 from shared.keys import LOG_GROUP, STATS_GROUP, Keys
@@ -90,15 +98,36 @@ def build(settings: MonitorSettings) -> Runtime:
         keep_days=settings.monitor_keep_days,
         figures_over=settings.monitor_windows,
     )
+    scorecard = Scorecard(redis, keys, settings.monitor_keep_days, settings.monitor_quality_days)
+    quality = LiveQuality(
+        redis,
+        keys,
+        monitor=monitor,
+        buckets=buckets,
+        versions=versions,
+        scorecard=scorecard,
+        windows=settings.monitor_quality_windows,
+    )
     watch = Watch(redis, keys, settings.model_name)
     lease = Lease(redis, keys.lease("monitor"), timedelta(seconds=settings.monitor_lease_seconds))
-    leader = Leader(lease, Evaluator(monitor, watch, _alert_policy(settings)).look)
+    leader = Leader(lease, Evaluator(monitor, quality, watch, _alert_policy(settings)).look)
     metrics.leading.set_function(lambda: leader.leading)
     metrics.evaluation_interval.set(settings.monitor_evaluate_seconds)
     return Runtime(
         redis=redis,
         replica=Replica("monitor", settings, redis),
         monitor=monitor,
+        quality=quality,
+        joiner=Joiner(
+            redis,
+            keys,
+            Inbox(redis, keys),
+            matching=Matching(store, LogReader(store, files), versions),
+            labels=Labels(shelf, files),
+            scorecard=scorecard,
+            model=settings.model_name,
+            patience=Patience(settings.monitor_feedback_days * DAY, settings.monitor_feedback_waiting),
+        ),
         buckets=buckets,
         streams=streams,
         consumers=Consumers(

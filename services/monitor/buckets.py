@@ -12,6 +12,7 @@ from services.monitor.fold import Minutes, by_span
 from services.monitor.layout import Packed, layout_of, total
 from services.monitor.windows import HOUR, MINUTE, Window, lifetimes
 from shared.keys import Keys
+from shared.lua import assembled
 from shared.profile import Profile, Summary, merge
 
 PAGE = 1 << 16  # events per bitmap: 8 KB
@@ -21,6 +22,26 @@ INVALID = "invalid"  # counter beside those of the replicas
 READ_AT_ONCE = 64  # buckets per round trip: the server answers others in between
 
 _SCRIPTS = Path(__file__).parent / "scripts"
+
+
+Target = tuple[Packed, Sequence[tuple[str, int]]]
+"""Increments, and the buckets that they are for, each with when it expires (Unix time; 0: never)."""
+
+
+def with_prelude(script: str) -> str:
+    """Return a script with what scripts share, behind its first line."""
+    return assembled(script, (_SCRIPTS / "prelude.lua").read_text())
+
+
+def packed_arguments(targets: Sequence[Target]) -> tuple[list[str], list[str | int | float]]:
+    """Return keys and arguments as the scripts' `add_counters` takes them."""
+    names: list[str] = []
+    arguments: list[str | int | float] = [len(targets)]
+    for counters, buckets in targets:
+        names += [name for name, _ in buckets]
+        arguments += [len(buckets), *(expires for _, expires in buckets), len(counters)]
+        arguments += [number for counter in counters for number in counter]
+    return names, arguments
 
 
 @dataclass(frozen=True)
@@ -78,7 +99,7 @@ class Buckets:
         self._consumer = consumer
         self._keep_days = keep_days
         self._lifetimes = lifetimes(keep_days)
-        self._apply = redis.register_script((_SCRIPTS / "apply.lua").read_text())
+        self._apply = redis.register_script(with_prelude((_SCRIPTS / "apply.lua").read_text()))
         self._retire = redis.register_script((_SCRIPTS / "retire.lua").read_text())
 
     async def apply(self, applications: Sequence[Application], now: float) -> list[str]:
@@ -166,19 +187,15 @@ class Buckets:
         arguments: list[str | int | float] = [self._group, self._consumer, a.entry_id]
         arguments += [number % PAGE if a.once else "", SEEN_SECONDS]
         arguments += [progress.replica, progress.rows, progress.answered, now, version]
-        packed = self._packed(a)
-        arguments.append(len(packed))
-        for counters, targets in packed:
-            names += [name for name, _ in targets]
-            arguments += [len(targets), *(expires for _, expires in targets), len(counters)]
-            arguments += [number for counter in counters for number in counter]
+        buckets, packed = packed_arguments(self._targets(a))
+        names += buckets
+        arguments += packed
         for name, hashed in a.others.items():
             names.append(name)
             arguments += [len(hashed), *(part for counter in hashed.items() for part in counter)]
         return names, arguments
 
-    def _packed(self, a: Application) -> list[tuple[Packed, list[tuple[str, int]]]]:
-        """Return increments, each with the buckets that they are for and when those expire (0: never)."""
+    def _targets(self, a: Application) -> list[Target]:
         if a.version is None:
             return []
         layout = layout_of(a.profile)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.layout import MODES
+from services.monitor.live_quality import Verdict
 from services.monitor.stats import Figures
 from shared.profile import PREDICTION
 
@@ -53,6 +54,19 @@ def of_latency(windows: Mapping[float, Figures], limit: float, every: float) -> 
     """
     reaching = sorted(seconds for seconds in windows if seconds >= min(every, max(windows)))
     return [_latency({seconds: windows[seconds] for seconds in reaching}, mode, limit) for mode in MODES]
+
+
+def of_quality(verdict: Verdict) -> Condition:
+    """Return the condition of the champion's labelled rows: are its errors larger than its training promised?"""
+    rmse, limit, n = verdict.rmse, verdict.limit, verdict.labelled.quality.n
+    state: State = "bad" if verdict.bad else "good" if verdict.good else "unsure"
+    if rmse is None or not verdict.enough:
+        reason = f"{n} labelled rows, fewer than {verdict.version.quality.min_labels}"
+    else:
+        said = {"bad": "over", "unsure": "not surely within", "good": "within"}[state]
+        interval = "" if rmse.low is None else f" ({_text(rmse.low)} to {_text(rmse.high)})"
+        reason = f"live RMSE {_text(rmse.value)}{interval}, {said} {_text(limit)}, in {n} labelled rows"
+    return Condition("quality", "rmse", state, reason, rmse.value if rmse else None, limit, verdict.version.version)
 
 
 def _drift(name: str, column: ColumnDrift, report: DriftReport) -> Condition:

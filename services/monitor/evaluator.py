@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 
 from services.monitor import retraining
 from services.monitor.alerts import Alert, Outcome, Served, is_void, judge
-from services.monitor.conditions import of_drift, of_latency
+from services.monitor.conditions import of_drift, of_latency, of_quality
 from services.monitor.evaluations import Evaluation, evaluation_of, period
+from services.monitor.live_quality import LiveQuality
 from services.monitor.monitor import Monitor
 from services.monitor.retraining import Decision, Policy, Request, decide
 from services.monitor.versions import Version
@@ -61,8 +62,9 @@ class _Findings:
 
 
 class Evaluator:
-    def __init__(self, monitor: Monitor, watch: Watch, policy: AlertPolicy) -> None:
+    def __init__(self, monitor: Monitor, quality: LiveQuality, watch: Watch, policy: AlertPolicy) -> None:
         self._monitor = monitor
+        self._quality = quality
         self._watch = watch
         self._policy = policy
 
@@ -88,7 +90,11 @@ class Evaluator:
         champion = await self._monitor.champion()
         report, stats = await self._monitor.drift(), await self._monitor.stats()
         windows = {seconds: stats.windows[name].all for name, seconds in self._monitor.figures_over.items()}
-        conditions = [*of_drift(report), *of_latency(windows, self._policy.latency_limit, self._policy.every)]
+        conditions = [
+            *of_drift(report),
+            *of_latency(windows, self._policy.latency_limit, self._policy.every),
+            of_quality(await self._quality.verdict()),
+        ]
         outcome = judge(before.alerts, conditions, _served(champion), now, _new_id)
         decision = decide(
             Policy.of(champion.retrain), outcome.alerts, before.memory.requests, now, busy=before.training

@@ -16,13 +16,14 @@ from prometheus_client.registry import Collector
 from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.flow import Memory
 from services.monitor.layout import MODES
+from services.monitor.live_quality import QualityReport
 from services.monitor.monitor import Stats
+from services.monitor.quality_metrics import PREFIX, of_quality
 from services.monitor.stats import Figures, latency_counts
 from services.monitor.watch import Watched
 from shared import latency
 from shared.profile import PREDICTION, Summary
 
-PREFIX = "tasador_monitor"
 OUTCOMES = ("delivered", "retried", "failed", "disabled", "lost")
 """Of attempts to deliver a webhook."""
 _BUCKETS = range(7, len(latency.EDGES), 16)  # every second octave from 1.8 µs: 14 buckets
@@ -40,6 +41,7 @@ class Snapshot:
     """Counters of all versions since ever."""
     memory: Memory | None = None
     watched: Watched | None = None
+    quality: QualityReport | None = None
 
 
 class Metrics:
@@ -113,6 +115,8 @@ class _Snapshots(Collector):
             yield from _of_memory(found.memory)
         if found.watched is not None:
             yield from _of_watched(found.watched)
+        if found.quality is not None:
+            yield from of_quality(found.quality)
         if found.totals is not None:
             yield _histogram(found.totals)
         if found.drift is not None:

@@ -131,7 +131,7 @@ class Monitor:
         dropped = await self._buckets.counters(self._keys.dropped_events)
         return Stats(
             model_name=self.model,
-            model_version=await self._champion_version(),
+            model_version=await self.champion_version(),
             at=_time(now),
             lifetime=_figures(totals, profiles, None),
             windows=recent,
@@ -166,7 +166,8 @@ class Monitor:
         except VersionUnknown:
             return None
 
-    async def _champion_version(self) -> str | None:
+    async def champion_version(self) -> str | None:
+        """Return the version that serves; None where there is none, or it cannot be read."""
         try:
             return (await self.champion()).version
         except NoModel:

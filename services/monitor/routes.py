@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from services.monitor.alert_routes import AlertNotFound, AlertResolved, add_alerts
 from services.monitor.alerts import Alert
 from services.monitor.drift import DriftReport
+from services.monitor.live_quality import QualityReport
 from services.monitor.monitor import NoModel, Stats
 from services.monitor.problems import problem
 from services.monitor.runtime import Runtime
@@ -119,6 +120,11 @@ def _add_figures(app: FastAPI, runtime: Runtime) -> None:
         """The champion's live rows against its reference, per feature and for the prediction."""
         seconds = None if window is None else parse_length(window, monitor.keep_seconds)
         return await monitor.drift(seconds)
+
+    @app.get("/quality")
+    async def quality() -> QualityReport:
+        """Predictions whose actual value is known: errors with their intervals, per version and window."""
+        return await runtime.quality.report()
 
     @app.get("/metrics", response_class=Response)
     async def metrics(request: Request) -> Response:

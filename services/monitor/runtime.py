@@ -12,8 +12,10 @@ from redis.exceptions import RedisError
 
 from services.monitor.buckets import Buckets
 from services.monitor.consumers import Consumers
+from services.monitor.feedback.joiner import Joiner
 from services.monitor.flow import Streams
 from services.monitor.leader import Leader
+from services.monitor.live_quality import LiveQuality
 from services.monitor.log.purge import Purge
 from services.monitor.log.tidy import LogKeeper
 from services.monitor.log.writer import PredictionLog
@@ -41,6 +43,8 @@ class Runtime:
     redis: Redis
     replica: Replica
     monitor: Monitor
+    quality: LiveQuality
+    joiner: Joiner
     buckets: Buckets
     streams: Streams
     consumers: Consumers
@@ -67,6 +71,7 @@ class Runtime:
             self._every(TRIM_SECONDS, self._trim),
             self._every(RETIRE_SECONDS, self._retire),
             self.leader.run(),
+            self.joiner.run(),
             self._every(FOLLOW_SECONDS, self._follow),
             self._every(self.tidy_seconds, self.keeper.tidy),
             self._every(STEP_SECONDS, self._report_state),
@@ -92,6 +97,7 @@ class Runtime:
                 totals=totals,
                 memory=memory,
                 watched=await self.watch.read(),
+                quality=await self.quality.report(),
             )
             return Snapshot(**{**vars(found), "drift": await self.monitor.drift()})
         except NoModel:
@@ -111,6 +117,7 @@ class Runtime:
         try:
             async with asyncio.timeout(self.drain.total_seconds()):
                 await self.consumers.stop()
+                await self.joiner.stop()
                 if not await self.log.flush():
                     log.warning("the prediction log was not finished; another monitor or the next start does it")
         except TimeoutError:

@@ -51,6 +51,18 @@ class MonitorSettings(CommonSettings):
     monitor_log_file_mb: PositiveInt = Field(
         64, description="... and megabytes in memory; making one takes some three times as many."
     )
+    monitor_quality_windows: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
+        ("24h", "7d", "30d"), description="Windows of /quality and of its metrics."
+    )
+    monitor_quality_days: PositiveInt = Field(
+        400, description="How long the quality of predictions is kept, by the day that they were made."
+    )
+    monitor_feedback_days: PositiveFloat = Field(
+        7.0, description="How long feedback waits for its prediction before it is given up."
+    )
+    monitor_feedback_waiting: PositiveInt = Field(
+        200_000, description="How many values may wait so; further ones are given up at once."
+    )
     monitor_reclaim_seconds: PositiveFloat = Field(
         30.0, description="Events that a monitor left unfinished for this long are taken over by another."
     )
@@ -84,6 +96,8 @@ class MonitorSettings(CommonSettings):
     def _windows_are_kept(self) -> Self:
         for text in self.monitor_windows:
             parse_length(text, self.monitor_keep_days * DAY)
+        for text in self.monitor_quality_windows:
+            parse_length(text, self.monitor_quality_days * DAY)
         return self
 
     @field_validator("monitor_alert_webhook")

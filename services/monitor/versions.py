@@ -8,7 +8,7 @@ from typing import Any
 
 from services.monitor.drift import Limits
 from shared import artifact
-from shared.artifact import ArtifactInvalid
+from shared.artifact import ArtifactInvalid, Manifest
 from shared.profile import Profile
 from shared.signature import Signature
 from shared.store import Store
@@ -21,6 +21,38 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
+class Training:
+    """What the training said of a version, in the target's unit: `rmse`, `mae`, and `r2`."""
+
+    candidate: str
+    test: Mapping[str, float]
+    """On the rows that were held out."""
+    cv_mean: Mapping[str, float]
+    """Over the folds of the cross-validation."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Training":
+        metrics = manifest.metrics[manifest.candidate]
+        return cls(manifest.candidate, metrics.test, metrics.cv_mean)
+
+
+@dataclass(frozen=True)
+class QualityLimits:
+    """From where on live quality is bad: `quality` of params.yaml, as the manifest carries it."""
+
+    min_labels: int = 100
+    max_rmse_increase: float = 0.2
+    """Relative to the test rows of the training."""
+    window: float = 30 * 86_400.0
+    """Seconds that predictions may be old."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "QualityLimits":
+        """Take what the manifest of a version says; what it leaves out is the default."""
+        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
+
+
+@dataclass(frozen=True)
 class Version:
     model: str
     version: str
@@ -29,6 +61,8 @@ class Version:
     limits: Limits
     retrain: Mapping[str, Any]
     """`retrain` of params.yaml: when a new model is asked for."""
+    training: Training
+    quality: QualityLimits
 
 
 class VersionUnknown(LookupError):
@@ -73,13 +107,21 @@ class Versions:
             raise failure.unknown
         try:
             found = await artifact.fetch(self._store, *key)
-            limits = Limits.of(found.manifest.drift)
         except ArtifactInvalid as invalid:
             raise self._failure(key, str(invalid), final=True) from invalid
         except Exception as error:  # each store has its own errors for being away
             raise self._failure(key, f"the store cannot be read: {error}", final=False) from error
         self._failed.pop(key, None)
-        return Version(*key, found.signature, found.profile, limits, found.manifest.retrain)
+        manifest = found.manifest
+        return Version(
+            *key,
+            found.signature,
+            found.profile,
+            limits=Limits.of(manifest.drift),
+            retrain=manifest.retrain,
+            training=Training.of(manifest),
+            quality=QualityLimits.of(manifest.quality),
+        )
 
     def _failure(self, key: tuple[str, str], reason: str, *, final: bool) -> VersionUnknown:
         now = time.monotonic()

@@ -36,7 +36,9 @@ class Site:
     async def look(self) -> None:
         """As a monitor that starts now, and leads."""
         assert await self.runtime.leader.lease.acquire()
-        evaluator = Evaluator(self.runtime.monitor, self.watch, AlertPolicy(EVERY, latency_limit=0.1))
+        evaluator = Evaluator(
+            self.runtime.monitor, self.runtime.quality, self.watch, AlertPolicy(EVERY, latency_limit=0.1)
+        )
         await evaluator.look(self.runtime.leader.lease)
 
     async def serve(self, version: str) -> None:

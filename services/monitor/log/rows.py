@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from services.monitor.fold import InvalidEvent, check_columns, encoded_rows
 from shared.events import PredictionsLogged
@@ -79,9 +80,14 @@ def to_table(event: PredictionsLogged, signature: Signature) -> pa.Table:
         event.latency,
     ]
     columns = {field.name: pa.array(values, field.type) for field, values in zip(FIXED, fixed, strict=True)}
-    for i, (name, feature) in enumerate(zip(column_names(signature), signature.features, strict=True)):
-        columns[name] = _values(feature, x[:, i])
+    columns |= feature_columns(signature, x)
     return pa.table(columns).replace_schema_metadata({_SCHEMA: str(SCHEMA_VERSION)})
+
+
+def feature_columns(signature: Signature, x: NDArray[np.float64]) -> dict[str, pa.Array]:
+    """Return encoded rows, shape (n, F), as columns of numbers and texts."""
+    named = enumerate(zip(column_names(signature), signature.features, strict=True))
+    return {name: _values(feature, x[:, i]) for i, (name, feature) in named}
 
 
 def by_day(table: pa.Table) -> list[tuple[str, pa.Table]]:

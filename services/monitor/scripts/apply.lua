@@ -6,8 +6,7 @@
 --       4 bit in KEYS[2] or '', 5 its lifetime in seconds
 --       6 producing replica or '', 7 rows, 8 rows answered up to the end of this event, 9 time
 --       10 version or ''
---       11 number of groups of buckets, then of each group: number of buckets, when each expires (Unix time, 0 never),
---          number of counters, and position and increment of each. KEYS[5…] are the buckets in this order, then hashes:
+--       11 the buckets as add_counters takes them; KEYS[5…] are the buckets, then hashes:
 --       then of each hash: number of counters, name and increment of each
 -- Returns applied, duplicate, or lost: somebody else owns the entry now.
 local stream, group, consumer, id = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -31,34 +30,7 @@ end
 
 if ARGV[10] ~= '' then redis.call('ZADD', KEYS[4], 'GT', ARGV[9], ARGV[10]) end
 
-local at, key = 12, 5
-local AT_ONCE = 1000 -- counters in one command: Lua passes no more than 8,000 arguments
-
-for _ = 1, tonumber(ARGV[11]) do
-  local buckets = tonumber(ARGV[at])
-  local expires = at
-  local counters = tonumber(ARGV[at + buckets + 1])
-  at = at + buckets + 2
-  local commands = {}
-  for counter = 0, counters - 1 do
-    -- FAIL: a counter that would overflow stays as it is, and the others are still counted.
-    if counter % AT_ONCE == 0 then commands[#commands + 1] = { '', 'OVERFLOW', 'FAIL' } end
-    local command = commands[#commands]
-    local size = #command
-    command[size + 1], command[size + 2] = 'INCRBY', 'i64'
-    command[size + 3], command[size + 4] = '#' .. ARGV[at], ARGV[at + 1]
-    at = at + 2
-  end
-  for bucket = 1, buckets do
-    for _, command in ipairs(commands) do
-      command[1] = KEYS[key]
-      redis.call('BITFIELD', unpack(command))
-    end
-    if ARGV[expires + bucket] ~= '0' then redis.call('EXPIREAT', KEYS[key], ARGV[expires + bucket]) end
-    key = key + 1
-  end
-end
-
+local at, key = add_counters(11, 5)
 for hash = key, #KEYS do
   local counters = tonumber(ARGV[at])
   at = at + 1

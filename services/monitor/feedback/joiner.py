@@ -1,0 +1,216 @@
+"""Joins what arrives with what was predicted, some entries at a time, and keeps and counts what comes of it."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.monitor.buckets import Target
+from services.monitor.entries import check_name
+from services.monitor.feedback.inbox import Arrived, Inbox, Postponed
+from services.monitor.feedback.labels import Label, Labels
+from services.monitor.feedback.matching import Matches, Matching
+from services.monitor.feedback.values import Key, Value, event_of, latest, values_of
+from services.monitor.quality import negative, summarise_quality
+from services.monitor.scorecard import Scorecard
+from shared.clock import utc_now
+from shared.events import FeedbackReceived
+from shared.keys import Keys
+from shared.lease import Lease
+from shared.profile import Summary, merge
+from shared.tasks import until_cancelled
+from shared.telemetry import get_logger
+
+AT_ONCE: Final = 10  # entries, of up to 1,000 values each
+LEASE: Final = timedelta(seconds=30)
+PAUSE: Final = 1.0  # seconds between looks
+PAUSES: Final = (15.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0)
+"""Seconds until a value that found no prediction is tried again; the last one for ever."""
+
+OUTCOMES: Final = ("joined", "corrected", "repeated", "given_up", "invalid")
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long, and how many, values wait for their prediction."""
+
+    seconds: float
+    values: int
+
+
+@dataclass
+class _Outcome:
+    """What a group of entries comes to. What is counted: values by outcome."""
+
+    counts: Counter[str]
+    quality: dict[tuple[str, str], dict[int, Summary]]
+    """By model and version, then by hour (Unix time // 3600)."""
+
+
+class Joiner:
+    """Works on the inbox whenever no other monitor does.
+
+    Args:
+        model: of values that name none.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        inbox: Inbox,
+        *,
+        matching: Matching,
+        labels: Labels,
+        scorecard: Scorecard,
+        model: str,
+        patience: Patience,
+    ) -> None:
+        self._lease = Lease(redis, keys.lease("feedback"), LEASE)
+        self._inbox = inbox
+        self.matching = matching
+        self._labels = labels
+        self._scorecard = scorecard
+        self._model = model
+        self._patience = patience
+
+    async def run(self) -> None:
+        """Join for ever."""
+        for _ in until_cancelled():
+            try:
+                await self.work()
+            except (RedisError, OSError) as error:
+                log.debug("cannot join feedback now", error=str(error))
+            except Exception:
+                log.exception("joining feedback failed; trying again")
+            await asyncio.sleep(PAUSE)
+
+    async def stop(self) -> None:
+        """Let another monitor go on at once."""
+        await self._lease.release()
+
+    async def work(self) -> None:
+        """Do what there is to do now, unless somebody else does it."""
+        if not await self._lease.acquire():
+            return
+        async with self._lease.kept():
+            for _ in until_cancelled():
+                arrived = await self._inbox.fresh(AT_ONCE) or await self._inbox.due(time.time(), AT_ONCE)
+                if not arrived or not await self._join(arrived):
+                    return
+
+    async def _join(self, arrived: Sequence[Arrived]) -> bool:
+        """Join some entries; False when they were not taken out, because somebody else does it."""
+        values, counts = self._read(arrived)
+        current, replaced = latest(values)
+        counts["repeated"] += replaced.total()
+        found = await self.matching.find(current)
+        counts["given_up"] += len(found.hopeless)
+        outcome = _Outcome(counts, {})
+        for match in found.matches:
+            await self._label(match, {entry.id for entry in arrived}, outcome)
+        postponed = await self._postponed(found.left, {entry.id: entry.tries for entry in arrived}, counts)
+        taken = sum(_size(entry.body) for entry in arrived if entry.waited)
+        counts["waiting"] += sum(_size(each.body) for each in postponed) - taken
+        answer = await self._inbox.settle(self._lease, arrived, postponed, counts, self._targets(outcome))
+        if answer != "ok":
+            log.info("feedback is joined by another monitor", answer=answer)
+            return False
+        if told := {name: counts[name] for name in OUTCOMES if counts[name]}:
+            log.info("feedback joined", **told)
+        return True
+
+    def _read(self, arrived: Sequence[Arrived]) -> tuple[list[Value], Counter[str]]:
+        values, counts = list[Value](), Counter[str]()
+        for entry in arrived:
+            try:
+                event = FeedbackReceived.model_validate_json(entry.body)
+                found = values_of(entry.id, event, self._model)
+                check_name(*{value.model for value in found})
+            except (ValidationError, ValueError) as invalid:
+                log.error("invalid feedback", entry=entry.id, reason=str(invalid)[:500])
+                counts["invalid"] += 1
+            else:
+                values += found
+        return values, counts
+
+    async def _label(self, match: Matches, entries: Collection[str], outcome: _Outcome) -> None:
+        """Keep rows with their values, and count those that are new or corrected."""
+        keys = {value.key for value in match.values}
+        days = pc.unique(pc.strftime(match.rows["time"], "%Y-%m-%d")).to_pylist()
+        before = await self._labels.find(match.version.model, keys, days, entries)
+        times = match.rows["time"].to_pylist()
+        news = [_news(value, at, before) for value, at in zip(match.values, times, strict=True)]
+        chosen = [i for i, kind in enumerate(news) if kind != "repeated"]
+        outcome.counts.update(news)
+        if not chosen:
+            return
+        await self._labels.add(match.version.model, match.labelled(chosen))
+        predictions = match.rows["prediction"].to_numpy()
+        for i in chosen:
+            added = self._summary(match, predictions[i], match.values[i].actual)
+            if news[i] == "corrected":
+                wrong = self._summary(match, predictions[i], before[match.values[i].key].actual)
+                added = merge([added, negative(wrong)])
+            hours = outcome.quality.setdefault((match.version.model, match.version.version), {})
+            hour = int(times[i].timestamp() // 3600)
+            hours[hour] = merge([hours.get(hour, {}), added])
+
+    @staticmethod
+    def _summary(match: Matches, prediction: float, actual: float) -> Summary:
+        return summarise_quality(match.version.profile.prediction, np.array([prediction]), np.array([actual]))
+
+    async def _postponed(
+        self, left: Sequence[Value], tries: Mapping[str, int], counts: Counter[str]
+    ) -> list[Postponed]:
+        """Return what is tried again later; what has waited for too long, or finds no room, is given up."""
+        room = max(0, self._patience.values - await self._inbox.waiting())
+        by_entry: dict[str, list[Value]] = {}
+        for value in left:
+            by_entry.setdefault(value.entry, []).append(value)
+        postponed = []
+        for entry, values in by_entry.items():
+            n, too_old = tries[entry], utc_now() - values[0].at > timedelta(seconds=self._patience.seconds)
+            if too_old or (n == 0 and len(values) > room):
+                why = "they found no prediction" if too_old else "too many others wait"
+                log.warning("feedback given up", values=len(values), why=why, first=values[0].source)
+                counts["given_up"] += len(values)
+                continue
+            room -= len(values) if n == 0 else 0
+            due = time.time() + PAUSES[min(n, len(PAUSES) - 1)]
+            postponed.append(Postponed(entry, event_of(values).model_dump_json(), n + 1, due))
+        return postponed
+
+    def _targets(self, outcome: _Outcome) -> list[Target]:
+        return [
+            target
+            for (model, version), hours in outcome.quality.items()
+            for target in self._scorecard.targets(model, version, hours)
+        ]
+
+
+def _news(value: Value, time: datetime, before: Mapping[Key, Label]) -> str:
+    """Return whether a value is `joined` (new), `corrected` (another one than before) or `repeated`."""
+    label = before.get(value.key)
+    if label is None or label.time.astimezone(UTC) != time.astimezone(UTC):
+        return "joined"
+    return "repeated" if label.at >= value.at or label.actual == value.actual else "corrected"
+
+
+def _size(body: str) -> int:
+    """Return how many values an entry has."""
+    try:
+        return len(FeedbackReceived.model_validate_json(body).actual)
+    except ValidationError:
+        return 0
