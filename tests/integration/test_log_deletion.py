@@ -141,6 +141,7 @@ async def test_a_writer_that_died_before_it_could_look_again_is_cleaned_up_after
     async def delete_then_die(number: int) -> None:
         if number == 1:  # about to write, having looked
             await tidying.purge.delete(SUBJECT)
+            await tidying.purge.again()  # knows the deletion, and not the file
         if number == 2:
             raise StoreUnavailable("away")
 

@@ -35,7 +35,7 @@ def test_what_was_logged_twice_is_found_across_row_groups() -> None:
     ids = [f"{i:06}" for i in range(2 * size + 10)]
     table = logged(ids)
     shuffled = table.take(random.Random(1).sample(range(len(table)), len(table)))
-    for again in (size - 1, size, size + 1):
+    for again in range(size - 3, size + 2):
         data = merged([shuffled, table[again : again + 1], table[:1], table[-1:]])
         assert read(data)["request_id"].to_pylist() == ids
     groups = pq.read_metadata(io.BytesIO(data))

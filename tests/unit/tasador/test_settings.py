@@ -4,6 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from shared.settings import PREFIX, SERVICES
+from tasador.cli.connect import monitor_url
 from tasador.cli.stack import without
 from tasador.settings import StackSettings
 from tasador.sources import all_settings, masked, settings_classes, unknown_variables
@@ -45,7 +46,9 @@ def test_the_addresses_of_a_killed_launcher_are_no_setting_of_the_next(tmp_path:
     assert StackSettings.load().external_redis is None
 
 
-@pytest.mark.parametrize("name", ["SCORERS", "GATEWAY_WORKERS", "MLFLOW_PORT", "VALKEY_PORT", "CLIENT_URL"])
+@pytest.mark.parametrize(
+    "name", ["SCORERS", "GATEWAY_WORKERS", "MLFLOW_PORT", "VALKEY_PORT", "CLIENT_URL", "CLIENT_MONITOR_URL"]
+)
 def test_services_pass_over_what_only_the_launcher_reads(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(PREFIX + name, "3")
     for service, kind in settings_classes().items():
@@ -98,3 +101,9 @@ def test_the_number_of_scorers_leaves_the_command_line() -> None:
     counts = ("scorers", "gateway-workers")
     assert without(counts, ["up", "--scorers", "3", "-d"]) == ["up", "-d"]
     assert without(counts, ["up", "--scorers=3", "--gateway-workers=2", "--reload"]) == ["up", "--reload"]
+
+
+def test_the_command_line_finds_the_monitor_where_it_is_told_or_at_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert monitor_url(StackSettings.load(monitor_port=9001)) == "http://127.0.0.1:9001"
+    monkeypatch.setenv("TASADOR_CLIENT_MONITOR_URL", "http://monitor:8001")
+    assert monitor_url(StackSettings.load()) == "http://monitor:8001"
