@@ -49,7 +49,7 @@ class MonitorSettings(CommonSettings):
     )
     monitor_log_file_rows: PositiveInt = Field(500_000, description="Rows of a large file of the log at most ...")
     monitor_log_file_mb: PositiveInt = Field(
-        64, description="... and megabytes in memory; making one takes some three times as many."
+        64, description="... and megabytes in memory; making one takes some four times as many."
     )
     monitor_quality_windows: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
         ("24h", "7d", "30d"), description="Windows of /quality and of its metrics."

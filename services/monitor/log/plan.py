@@ -21,7 +21,7 @@ _TOO_LARGE = 4
 
 @dataclass(frozen=True)
 class Target:
-    """How large a file becomes, and with it what compaction holds in memory: some three times as much."""
+    """How large a file becomes, and with it what compaction holds in memory: some four times as much."""
 
     rows: int
     bytes: int
