@@ -6,7 +6,7 @@ Serving loads nothing but this: no pickle, no scikit-learn, no registry.
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +14,11 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from shared import keys
+from shared.error_estimate import ErrorFigures
 from shared.profile import Profile
 from shared.signature import Signature
 from shared.store import ObjectNotFound, Store
+from shared.telemetry import get_logger
 
 ONNX, SIGNATURE, PROFILE, GOLDEN, MANIFEST = (
     "model.onnx",
@@ -26,6 +28,10 @@ ONNX, SIGNATURE, PROFILE, GOLDEN, MANIFEST = (
     "manifest.json",
 )
 CONTENT = (ONNX, SIGNATURE, PROFILE, GOLDEN)
+ERROR_ONNX = "error_model.onnx"
+"""Only where the manifest has `error_model`."""
+
+log = get_logger(__name__)
 
 
 class ArtifactInvalid(ValueError):
@@ -95,6 +101,8 @@ class Manifest(_Record):
     """`quality` of params.yaml."""
     retrain: dict[str, float | int | str | bool] = {}
     """`retrain` of params.yaml."""
+    error_model: ErrorFigures | None = None
+    """How well the errors of this version can be estimated; None where they cannot, and in older artifacts."""
     files: dict[str, str]
     """sha256 of every other file."""
 
@@ -110,16 +118,19 @@ class Artifact:
     profile: Profile
     golden: Golden
     onnx: bytes
+    error_onnx: bytes | None = None
+    """The error model's graph, where it was asked for and there is one."""
 
 
 def seal(directory: Path, fields: Mapping[str, Any]) -> Manifest:
     """Write manifest.json beside the other files of `directory`, with their digests.
 
     Args:
-        directory: holds every file of CONTENT.
+        directory: holds every file of CONTENT, and ERROR_ONNX if `fields` has its figures.
         fields: all fields of Manifest but `files` and `tolerance`.
     """
-    files = {name: sha256((directory / name).read_bytes()) for name in CONTENT}
+    names = CONTENT if fields.get("error_model") is None else (*CONTENT, ERROR_ONNX)
+    files = {name: sha256((directory / name).read_bytes()) for name in names}
     golden = Golden.model_validate_json((directory / GOLDEN).read_bytes())
     tolerance = max((row.tolerance for row in golden.rows), default=0.0)
     manifest = Manifest(**fields, files=files, tolerance=tolerance)
@@ -136,16 +147,17 @@ async def upload(store: Store, directory: Path) -> str:
     data = (directory / MANIFEST).read_bytes()
     manifest = Manifest.model_validate_json(data)
     prefix = keys.artifact_prefix(manifest.name, manifest.version)
-    for name in (*CONTENT, MANIFEST):
+    for name in (*manifest.files, MANIFEST):
         await store.put_new(f"{prefix}/{name}", (directory / name).read_bytes())
     return sha256(data)
 
 
-async def fetch(store: Store, name: str, version: str, digest: str | None = None) -> Artifact:
+async def fetch(store: Store, name: str, version: str, digest: str | None = None, *, errors: bool = False) -> Artifact:
     """Read and verify a version.
 
     Args:
         digest: of manifest.json, where the caller knows it.
+        errors: read the error model, too. A version serves without it: one that is missing or altered is left out.
 
     Raises:
         ArtifactInvalid: a file is missing, altered or unreadable.
@@ -158,11 +170,24 @@ async def fetch(store: Store, name: str, version: str, digest: str | None = None
             raise ArtifactInvalid(f"{name} version {version}: manifest.json has digest {found}, expected {digest}")
         manifest = Manifest.model_validate_json(data)
         files = {file: await store.get(f"{prefix}/{file}") for file in CONTENT}
+        error_onnx = await _error_onnx(store, manifest) if errors else None
     except ObjectNotFound as missing:
         raise ArtifactInvalid(f"{name} version {version}: {missing}") from missing
     except ValidationError as invalid:
         raise ArtifactInvalid(f"{name} version {version}: {MANIFEST} is not valid: {invalid}") from invalid
-    return _verified(manifest, found, files)
+    return replace(_verified(manifest, found, files), error_onnx=error_onnx)
+
+
+async def _error_onnx(store: Store, manifest: Manifest) -> bytes | None:
+    expected = manifest.files.get(ERROR_ONNX)
+    if expected is None:
+        return None
+    with suppress(ObjectNotFound):
+        data = await store.get(f"{keys.artifact_prefix(manifest.name, manifest.version)}/{ERROR_ONNX}")
+        if sha256(data) == expected:
+            return data
+    log.warning("an error model is missing or altered", model=manifest.name, version=manifest.version)
+    return None
 
 
 def _verified(manifest: Manifest, digest: str, files: Mapping[str, bytes]) -> Artifact:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shared.artifact import Artifact, ArtifactInvalid, Golden, Manifest
 from shared.engines import Engine, choose_engine
+from shared.error_model import ErrorModel, open_error_model
 from shared.kernel.errors import GraphDamaged
 from shared.profile import Profile
 from shared.signature import InvalidRow, RowEncoder, Signature
@@ -35,6 +36,8 @@ class Model:
     """Why the engine is another one than the manifest names; it gives the same bits."""
     row_seconds: float = 0.0
     """What one row alone takes, as the golden rows did."""
+    errors: ErrorModel | None = None
+    """Estimates how wrong the predictions are; None where the artifact was read without it, or has none."""
 
     @property
     def name(self) -> str:
@@ -81,6 +84,7 @@ def load_model(artifact: Artifact) -> Model:
         encoder=encoder,
         golden=golden_rows,
         instead=choice.instead,
+        errors=open_error_model(artifact),
     )
     if model.signature.link != "identity":
         raise ArtifactInvalid(f"{where}: link {model.signature.link!r} is not supported by this release")

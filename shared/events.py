@@ -62,7 +62,11 @@ class PredictionsLogged(Event):
 
 
 class ChunkScored(Event):
-    """A chunk of a job was committed. `counts` is a summary in the profile's bins (shared/profile.py)."""
+    """A chunk of a job was committed.
+
+    `counts` is a summary in the profile's bins (shared/profile.py), with that of estimated errors if the version has an
+    error model and the chunk was not isolated (shared/error_estimate.py).
+    """
 
     stream: ClassVar[str] = "chunk.scored.v1"
 

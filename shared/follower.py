@@ -73,8 +73,10 @@ class Receipt(BaseModel):
 class Models:
     """Verified models in memory by version: the few used last."""
 
-    def __init__(self, store: Store, name: str, capacity: int) -> None:
+    def __init__(self, store: Store, name: str, capacity: int, *, errors: bool = False) -> None:
+        """`errors`: load their error models, too."""
         self._store = store
+        self._errors = errors
         self._name = name
         self._capacity = capacity
         self._loaded: OrderedDict[tuple[str, str | None], Model] = OrderedDict()
@@ -89,7 +91,7 @@ class Models:
         key = (version, digest)
         async with self._lock:  # one load at a time: two would only take each other's processor
             if key not in self._loaded:
-                found = await artifact.fetch(self._store, self._name, version, digest)
+                found = await artifact.fetch(self._store, self._name, version, digest, errors=self._errors)
                 self._loaded[key] = await asyncio.to_thread(load_model, found)
             self._loaded.move_to_end(key)
             while len(self._loaded) > self._capacity:
@@ -104,9 +106,12 @@ class ModelFollower:
     old one in service, and the error is announced.
     """
 
-    def __init__(self, settings: CommonSettings, redis: Redis, store: Store, replica: Replica) -> None:
+    def __init__(
+        self, settings: CommonSettings, redis: Redis, store: Store, replica: Replica, *, errors: bool = False
+    ) -> None:
+        """`errors`: load their error models, too."""
         self.current: Serving | None = None
-        self.models = Models(store, settings.model_name, settings.models_in_memory)
+        self.models = Models(store, settings.model_name, settings.models_in_memory, errors=errors)
         self._name = settings.model_name
         self._poll = settings.poll_seconds
         self._redis = redis

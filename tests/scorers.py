@@ -153,9 +153,9 @@ class Jobs:
         self.model = model
 
     @classmethod
-    async def of(cls, queue: JobQueue, store: Store) -> "Jobs":
-        """With a champion of its own in the store."""
-        champion = await a_champion(store)
+    async def of(cls, queue: JobQueue, store: Store, *, errors: bool = False) -> "Jobs":
+        """With a champion of its own in the store; `errors`: one with an error model."""
+        champion = await a_champion(store, errors=errors)
         return cls(queue, store, load_model(await artifact.fetch(store, "model", champion.version)))
 
     def rows(self, count: int, seed: int = 0) -> NDArray[np.float64]:

@@ -37,7 +37,7 @@ class Inputs:
     async def model(self, spec: JobSpec) -> Model:
         """Return the version that was resolved at submission, whatever serves now."""
         name = spec.model_name
-        models = self._models.setdefault(name, Models(self._store, name, capacity=1))
+        models = self._models.setdefault(name, Models(self._store, name, capacity=1, errors=True))
         return await insist("the model", lambda: models.get(spec.model_version, spec.model_digest))
 
     async def artifact(self, spec: JobSpec) -> Artifact:

@@ -17,11 +17,22 @@ class EngineFailed(RuntimeError):
     """The engine raised over a chunk. Which of its rows did that is not known."""
 
 
+class Errors(Protocol):
+    """Estimates how wrong predictions are."""
+
+    def summarise(self, x: NDArray[np.float64]) -> Summary:
+        """Return counters of the estimates for encoded rows. Never raises, and takes a sample of many rows."""
+        ...
+
+
 class Model(Protocol):
     """What scoring needs of a model."""
 
     @property
     def profile(self) -> Profile: ...
+
+    @property
+    def errors(self) -> Errors | None: ...
 
     def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
@@ -35,7 +46,7 @@ class Scored:
     rows: int
     failed: int
     counts: Summary
-    """Of the rows that have a prediction, in the profile's bins."""
+    """Of the rows that have a prediction, in the profile's bins, and of estimates of their errors."""
     seconds: float
     """Engine time."""
 
@@ -67,7 +78,16 @@ def score_chunk(model: Model, data: bytes, start: int) -> Scored:
         found = model.predict(rows.x) if len(rows.x) else np.empty(0)
     except Exception as error:  # an engine may raise anything
         raise EngineFailed(f"{type(error).__name__}: {error}") from error
-    return conclude(model, rows, found, time.perf_counter() - started)
+    scored = conclude(model, rows, found, time.perf_counter() - started)
+    return replace(scored, counts=scored.counts | _estimated(model, rows, found))
+
+
+def _estimated(model: Model, rows: Rows, found: NDArray[np.float64]) -> Summary:
+    """Only of chunks that are not isolated: rows that may kill a process never meet the error model."""
+    if model.errors is None:
+        return {}
+    good = np.isfinite(found)
+    return model.errors.summarise(rows.x if good.all() else rows.x[good])
 
 
 def read_rows(model: Model, data: bytes, start: int) -> Rows:

@@ -121,7 +121,7 @@ def build(settings: ScorerSettings, address: str) -> Scorer:
     fleet = Fleet(redis, keys, settings.scorer_event_bytes)
     replica = Replica("scorer", settings, redis)
     replica.address = address
-    follower = ModelFollower(settings, redis, store, replica)
+    follower = ModelFollower(settings, redis, store, replica, errors=True)
     inputs = Inputs(store, follower.models, settings.model_name)
     chunks = ChunkWork(settings, queue, store, inputs=inputs, fleet=fleet, metrics=metrics)
     finaliser = Finaliser(queue, store, settings.scorer_max_deliveries, inputs=inputs, metrics=metrics)

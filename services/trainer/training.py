@@ -15,6 +15,7 @@ from services.trainer.bundle import Bundle, write_bundle
 from services.trainer.comparison import Comparison
 from services.trainer.contest import Challenger, hold_contest
 from services.trainer.dataset import Dataset, load_dataset
+from services.trainer.error_model import ErrorModelBuilt, build_error_model
 from services.trainer.evaluate import Evaluation, Progress, evaluate_candidates, importance, select
 from services.trainer.export import Exported, encode_frame, export_pipeline
 from services.trainer.labels import Labels
@@ -23,7 +24,7 @@ from services.trainer.plots import Residuals, draw_plots
 from services.trainer.registry import Registered, RunRecord, register_run
 from services.trainer.split import Split, make_split, require_values
 from services.trainer.tracking import check_registry
-from shared.artifact import SIGNATURE, Artifact, Manifest, seal
+from shared.artifact import ERROR_ONNX, SIGNATURE, Artifact, Manifest, seal
 from shared.engines import choose_engine
 from shared.params import Params, flat
 from shared.signature import Signature
@@ -73,7 +74,7 @@ def train(
     labels: Labels | None = None,
     champion: Callable[[], Artifact | Comparison | None] = lambda: None,
 ) -> Trained:
-    """Load, split, cross-validate, select, export, prove, compare with the champion, register, and write the artifact.
+    """Load, split, cross-validate, select, export, prove, compare with the champion, register, write the artifact.
 
     Args:
         base_dir: where a relative `data.source` starts.
@@ -82,7 +83,8 @@ def train(
         revision: of the code, as whoever built it says; without one, git is asked.
         labels: rows whose actual values were reported.
         champion: returns it, or says that it cannot be compared. Asked at the end: it may be another by then.
-        progress: hears of load, cross-validation, export, parity, compare, register and write, as they begin.
+        progress: hears of load, cross-validation, export, parity, error model, compare, register and write, as they
+            begin.
 
     Raises:
         ValueError: SourceUnavailable, DataUnusable, ExportRefused or ParityFailed; the message is for the owner of the
@@ -102,6 +104,8 @@ def train(
     parity = check_parity(pipeline, exported, selection.dataset.frame, seed=PARITY_SEED)
     if parity.kernel_refused:
         log.warning("the version will be served by another engine", engine=parity.engine, reason=parity.kernel_refused)
+    progress("error model", 0, 0)
+    errors = build_error_model(dataset, selection.split, selection.selected)
     progress("compare", 0, 0)
     comparison = _compare(champion(), _challenger(exported, parity, dataset, out_dir), dataset, params)
     progress("register", 0, 0)
@@ -109,7 +113,9 @@ def train(
     registered = register_run(mlflow_uri, _record(params, selection, comparison, commit, taken))
     log.info("version registered", version=registered.version, mlflow_run_id=registered.run_id)
     progress("write", 0, 0)
-    manifest = seal(out_dir, _manifest_fields(params, selection, registered, parity, commit))
+    if errors is not None:
+        (out_dir / ERROR_ONNX).write_bytes(errors.onnx)
+    manifest = seal(out_dir, _manifest_fields(params, selection, registered, parity, errors=errors, commit=commit))
     return Trained(params.model.name, registered.version, out_dir, manifest, dataset.findings, comparison)
 
 
@@ -174,7 +180,13 @@ def _record(
 
 
 def _manifest_fields(
-    params: Params, selection: _Selection, registered: Registered, parity: ParityReport, commit: str | None
+    params: Params,
+    selection: _Selection,
+    registered: Registered,
+    parity: ParityReport,
+    *,
+    errors: ErrorModelBuilt | None,
+    commit: str | None,
 ) -> Mapping[str, object]:
     dataset, split = selection.dataset, selection.split
     return {
@@ -198,6 +210,7 @@ def _manifest_fields(
         "drift": params.drift.model_dump(),
         "quality": params.quality.model_dump(),
         "retrain": params.retrain.model_dump(),
+        "error_model": errors and errors.figures,
     }
 
 

@@ -54,6 +54,7 @@ table = open_table(Format.CSV, io.BytesIO(b"size,kind\\n1,a\\nx,b\\n3,\\n"), sig
 (block,) = table.blocks()
 
 class Model:
+    errors = None
     profile = build_profile(signature, block.x, np.zeros(3))
     def predict(self, x):
         return x[:, 0]

@@ -43,6 +43,7 @@ NAMES = ["size", "kind", "id"]
 class Size:
     """Predicts the size of a row."""
 
+    errors = None
     profile: Profile = build_profile(SIGNATURE, np.zeros((2, 2)), np.zeros(2))
 
     def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]:

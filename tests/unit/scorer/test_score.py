@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from services.scorer.score import EngineFailed, conclude, give_up, read_rows, score_chunk
+from services.scorer.score import EngineFailed, Errors, conclude, give_up, read_rows, score_chunk
 from shared.chunks import Chunk, ChunkInvalid, RowError, carried_of, decode_part, encode_chunk
-from shared.profile import Profile, build_profile, summarise
+from shared.profile import Profile, Summary, build_profile, summarise
 from shared.signature import Feature, Signature, Target
 
 SIGNATURE = Signature(
@@ -19,6 +19,8 @@ TRAINED = np.random.default_rng(0).normal(size=(100, 2))
 
 class SumOfRow:
     """Adds up a row. Counts the rows it saw."""
+
+    errors: Errors | None = None
 
     def __init__(self) -> None:
         self.seen = 0
@@ -72,6 +74,30 @@ def test_what_is_counted_for_drift_are_the_rows_with_a_prediction() -> None:
     model = SumOfRow()
     scored = score_chunk(model, encode_chunk(Chunk(0, x, [error])), 0)
     assert scored.counts == summarise(model.profile, x[:1], np.array([2.0]))
+
+
+class SumOfErrors:
+    """Counts the rows that it is asked about."""
+
+    def summarise(self, x: NDArray[np.float64]) -> Summary:
+        return {"e:n": len(x), "e:s1": int(x.sum())}
+
+
+def test_errors_are_estimated_for_the_rows_with_a_prediction() -> None:
+    model = SumOfRow()
+    model.errors = SumOfErrors()
+    x = np.array([[1.0, 1.0], [np.inf, 0.0], [0.5, 0.5], [3.0, 4.0]])
+    error = RowError(2, "size", "missing", "is required")
+    scored = score_chunk(model, encode_chunk(Chunk(0, x, [error])), 0)
+    assert scored.counts == {**summarise(model.profile, x[[0, 3]], np.array([2.0, 7.0])), "e:n": 2, "e:s1": 9}
+
+
+def test_errors_are_not_estimated_where_rows_are_suspected() -> None:
+    """An isolated chunk may hold rows that kill a process, and the error model runs in the scorer's own."""
+    model = SumOfRow()
+    model.errors = SumOfErrors()
+    rows = read_rows(model, encode_chunk(Chunk(0, np.ones((2, 2)))), 0)
+    assert "e:n" not in conclude(model, rows, np.array([2.0, 2.0]), 0.0).counts
 
 
 @pytest.mark.parametrize("fate", ["scored", "given up"])
