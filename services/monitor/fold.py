@@ -2,11 +2,12 @@
 
 Counters of one version in one span of time: those of `shared.profile.summarise` (`n`, `<column>:<bin>`, …), and
 
+- those of `shared.error_estimate` (`e:n`, `e:s1`, `e:s2`);
 - `rows:<mode>`: predictions answered, modes single, batch and job; `failed:<mode>`: rows that ended in an error;
 - `ns:<mode>`: engine time in nanoseconds; `t:<mode>:<bin>`: predictions per latency bin of `shared.latency`.
 """
 
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Mapping, Sized
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ MAX_COUNTER = 1 << 53
 """Larger increments are no counts: they would overflow the 64 bits of a counter in Redis."""
 
 _TIMES = frozenset(TIMES)
+Estimate = Callable[[NDArray[np.float64]], Summary]
+"""Sums up the estimated errors of encoded rows, in counters of `shared.error_estimate`."""
 
 Minutes = dict[int, Summary]
 """Counters by minute (Unix time // 60)."""
@@ -57,13 +60,20 @@ def encoded_rows(event: PredictionsLogged, signature: Signature) -> NDArray[np.f
 
 
 def fold_predictions(
-    event: PredictionsLogged, x: NDArray[np.float64] | None, profile: Profile | None, now: float, keep_days: int
+    event: PredictionsLogged,
+    x: NDArray[np.float64] | None,
+    profile: Profile | None,
+    now: float,
+    keep_days: int,
+    *,
+    estimate: Estimate | None = None,
 ) -> Minutes:
     """Count an event's predictions by the minute in which they were answered.
 
     Args:
         x: the encoded rows, shape (n, F); None, as the profile, when the version cannot be read: then only rows and
             latencies are counted.
+        estimate: of their errors; None where the version has no error model.
     """
     minutes = np.floor(np.array(clamped(event.time, now, keep_days)) / MINUTE).astype(np.int64)
     predictions = np.array(event.prediction, np.float64)
@@ -74,6 +84,8 @@ def fold_predictions(
         parts = [_timed(mode, seconds[here & (modes == mode)]) for mode in ("single", "batch")]
         if profile is not None and x is not None:
             parts.append(summarise(profile, x[here], predictions[here]))
+        if estimate is not None and x is not None:
+            parts.append(estimate(x[here]))
         folded[minute] = merge(parts)
     return folded
 

@@ -86,6 +86,7 @@ class StatsHandlers:
         check_columns(event)
         x = encoded_rows(event, version.signature) if version else None
         profile = version.profile if version else None
+        estimate = version.errors.summarise if version and version.errors else None
         return Application(
             entry.stream,
             entry.id,
@@ -93,7 +94,7 @@ class StatsHandlers:
             progress=Progress(event.replica, event.rows, event.answered_before + event.rows),
             version=(event.model_name, event.model_version),
             profile=profile,
-            minutes=fold_predictions(event, x, profile, time.time(), self._keep_days),
+            minutes=fold_predictions(event, x, profile, time.time(), self._keep_days, estimate=estimate),
         )
 
     def _chunk(self, entry: Entry, event: ChunkScored, version: Version | None) -> Application:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared import latency
+from shared import error_estimate, latency
 from shared.profile import Profile, Summary, counters
 
 MODES: Final = ("single", "batch", "job")
@@ -21,7 +21,7 @@ TIMES: Final = (
 )
 """What is counted here, from how many there were and how long they took."""
 
-HEAD: Final = (*TIMES, "e:n", "e:s1", "e:s2")
+HEAD: Final = (*TIMES, *error_estimate.COUNTERS)
 """What can be counted without knowing the version's profile."""
 
 Packed = tuple[tuple[int, int], ...]

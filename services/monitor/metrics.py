@@ -178,6 +178,12 @@ def _of_stats(stats: Stats) -> Iterator[Metric]:
         ("window",),
     )
     yield _gauge(
+        "estimated_mae",
+        "Mean absolute error that the rows' features suggest, without the truth, in the target's unit.",
+        [((w,), f.estimated_error.mae if f.estimated_error else None) for w, f in recent],
+        ("window",),
+    )
+    yield _gauge(
         "inference_quantile_seconds",
         f"Engine time per prediction; relative error {latency.RELATIVE_ERROR:.1%}.",
         _quantiles(recent),

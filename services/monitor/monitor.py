@@ -13,6 +13,7 @@ from services.monitor.stats import Figures, figures
 from services.monitor.versions import Version, Versions, VersionUnknown
 from services.monitor.windows import DAY, Window, parse_length
 from shared import artifact
+from shared.error_estimate import EstimatedError, estimated_error, pooled
 from shared.keys import Keys
 from shared.profile import Profile, Summary, merge
 from shared.store import Store
@@ -121,19 +122,19 @@ class Monitor:
         """Describe what was predicted, over each of its windows and since ever, and the state of the pipeline."""
         now = time.time()
         seen = await self._buckets.versions(self.model)
-        profiles = {version: await self._profile(version) for version in seen}
+        versions = {version: await self._version(version) for version in seen}
         recent = {
-            name: await self._window(seen, profiles, windows.last_seconds(seconds, now))
+            name: await self._window(seen, versions, windows.last_seconds(seconds, now))
             for name, seconds in self.figures_over.items()
         }
-        totals = {v: await self._buckets.totals(self.model, v, profile) for v, profile in profiles.items()}
+        totals = {v: await self._buckets.totals(self.model, v, _profile(found)) for v, found in versions.items()}
         received = await self._buckets.received()
         dropped = await self._buckets.counters(self._keys.dropped_events)
         return Stats(
             model_name=self.model,
             model_version=await self.champion_version(),
             at=_time(now),
-            lifetime=_figures(totals, profiles, None),
+            lifetime=_figures(totals, versions, None),
             windows=recent,
             received=received.rows,
             # The gateways' figure is derived from what arrived: it also knows what was lost on the way.
@@ -154,15 +155,15 @@ class Monitor:
         return merge([await self._buckets.totals(self.model, version, None) for version in seen])
 
     async def _window(
-        self, seen: Mapping[str, float], profiles: Mapping[str, Profile | None], window: Window
+        self, seen: Mapping[str, float], versions: Mapping[str, Version | None], window: Window
     ) -> WindowFigures:
         active = [version for version, last in seen.items() if last >= window.start]
-        counters = {v: await self._buckets.read(self.model, v, profiles[v], window) for v in active}
-        return _figures({version: found for version, found in counters.items() if found}, profiles, window)
+        counters = {v: await self._buckets.read(self.model, v, _profile(versions[v]), window) for v in active}
+        return _figures({version: found for version, found in counters.items() if found}, versions, window)
 
-    async def _profile(self, version: str) -> Profile | None:
+    async def _version(self, version: str) -> Version | None:
         try:
-            return (await self._versions.get(self.model, version)).profile
+            return await self._versions.get(self.model, version)
         except VersionUnknown:
             return None
 
@@ -175,16 +176,25 @@ class Monitor:
 
 
 def _figures(
-    counters: Mapping[str, Summary], profiles: Mapping[str, Profile | None], window: Window | None
+    counters: Mapping[str, Summary], versions: Mapping[str, Version | None], window: Window | None
 ) -> WindowFigures:
     seconds = window.seconds if window else None
-    parts = {version: (summary, profiles[version]) for version, summary in counters.items()}
+    parts = {name: (summary, _profile(versions[name])) for name, summary in counters.items()}
+    errors = {name: _estimated(summary, versions[name]) for name, summary in counters.items()}
     return WindowFigures(
         window=seconds,
         since=_time(window.start) if window else None,
-        all=figures(list(parts.values()), seconds),
-        by_version={version: figures([part], seconds) for version, part in parts.items()},
+        all=figures(list(parts.values()), seconds, pooled(errors.values())),
+        by_version={version: figures([part], seconds, errors[version]) for version, part in parts.items()},
     )
+
+
+def _profile(version: Version | None) -> Profile | None:
+    return version.profile if version else None
+
+
+def _estimated(summary: Summary, version: Version | None) -> EstimatedError | None:
+    return estimated_error(summary, version.errors.figures if version and version.errors else None)
 
 
 def _time(seconds: float) -> datetime:

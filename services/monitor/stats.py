@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from services.monitor.layout import MODES
 from shared import latency
+from shared.error_estimate import EstimatedError
 from shared.profile import PREDICTION, ColumnProfile, Profile, Summary, column_counts, column_moments, merge
 
 
@@ -45,14 +46,19 @@ class Figures:
     latency_by_mode: dict[str, Latency]
     avg_prediction: float | None
     std_prediction: float | None
+    estimated_error: EstimatedError | None
+    """What the rows' features suggest, without the truth; null where no version has an error model."""
 
 
-def figures(parts: Sequence[tuple[Summary, Profile | None]], seconds: float | None) -> Figures:
+def figures(
+    parts: Sequence[tuple[Summary, Profile | None]], seconds: float | None, error: EstimatedError | None = None
+) -> Figures:
     """Describe the counters of several versions together.
 
     Args:
         parts: counters of each version with its profile; None leaves its predictions' moments out.
         seconds: length of the window; None for ever.
+        error: estimated for them.
     """
     counters = merge(summary for summary, _ in parts)
     by_mode = {mode: counters.get(f"rows:{mode}", 0) for mode in MODES}
@@ -67,6 +73,7 @@ def figures(parts: Sequence[tuple[Summary, Profile | None]], seconds: float | No
         latency_by_mode={mode: _latency(counters, (mode,)) for mode in MODES},
         avg_prediction=moments.mean if moments else None,
         std_prediction=moments.std if moments else None,
+        estimated_error=error,
     )
 
 

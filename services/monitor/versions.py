@@ -1,5 +1,6 @@
-"""What the monitor needs of a version: its signature, profile and limits, from the artifact in the store."""
+"""What the monitor needs of a version: signature, profile, limits and error model, from the artifact in the store."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -9,12 +10,13 @@ from typing import Any
 from services.monitor.drift import Limits
 from shared import artifact
 from shared.artifact import ArtifactInvalid, Manifest
+from shared.error_model import ErrorModel, open_error_model
 from shared.profile import Profile
 from shared.signature import Signature
 from shared.store import Store
 from shared.telemetry import get_logger
 
-CAPACITY = 32  # versions in memory; a profile is a few KB
+CAPACITY = 32  # versions in memory; a profile is a few KB, an error model some 100
 RETRY_SECONDS = 2.0  # an artifact that could not be read is not looked for again before
 
 log = get_logger(__name__)
@@ -63,6 +65,8 @@ class Version:
     """`retrain` of params.yaml: when a new model is asked for."""
     training: Training
     quality: QualityLimits
+    errors: ErrorModel | None = None
+    """Estimates how wrong its predictions are; None where that is not possible."""
 
 
 class VersionUnknown(LookupError):
@@ -106,7 +110,7 @@ class Versions:
         if failure is not None and time.monotonic() - failure.tried < RETRY_SECONDS:
             raise failure.unknown
         try:
-            found = await artifact.fetch(self._store, *key)
+            found = await artifact.fetch(self._store, *key, errors=True)
         except ArtifactInvalid as invalid:
             raise self._failure(key, str(invalid), final=True) from invalid
         except Exception as error:  # each store has its own errors for being away
@@ -121,6 +125,7 @@ class Versions:
             retrain=manifest.retrain,
             training=Training.of(manifest),
             quality=QualityLimits.of(manifest.quality),
+            errors=await asyncio.to_thread(open_error_model, found),
         )
 
     def _failure(self, key: tuple[str, str], reason: str, *, final: bool) -> VersionUnknown:

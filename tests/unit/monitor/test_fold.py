@@ -66,6 +66,22 @@ def test_a_chunk_cannot_add_what_is_counted_here() -> None:
     assert "t:job:3" not in merge(fold_chunk(event, profile, NOW, keep_days=8).values())
 
 
+def test_estimated_errors_are_counted_with_the_minute_of_their_rows() -> None:
+    profile, (x, predictions) = a_profile(), some_rows(6)
+    event = an_event(x, predictions.tolist(), time=[(MINUTE - 1) * 60 + 5.0] * 2 + [MINUTE * 60.0] * 4)
+    folded = fold_predictions(event, x, profile, NOW, keep_days=8, estimate=lambda rows: {"e:n": len(rows)})
+    assert {minute: counters["e:n"] for minute, counters in folded.items()} == {MINUTE - 1: 2, MINUTE: 4}
+
+
+def test_estimated_errors_of_a_chunk_are_counted() -> None:
+    profile, (x, predictions) = a_profile(), some_rows(2)
+    event = a_chunk(profile, x, predictions)
+    estimated = {"e:n": 2, "e:s1": 7, "e:s2": 9}
+    event = event.model_copy(update={"counts": {**event.counts, **estimated}})
+    counters = merge(fold_chunk(event, profile, NOW, keep_days=8).values())
+    assert {name: count for name, count in counters.items() if name.startswith("e:")} == estimated
+
+
 @pytest.mark.parametrize("wrong", [{"failed": 11}, {"rows": -1}, {"counts": {"n": 1 << 60}}])
 def test_an_impossible_chunk_is_invalid(wrong: dict[str, object]) -> None:
     x, predictions = some_rows(10)
