@@ -37,6 +37,12 @@ SECTIONS = {
         6,
         quick_minutes=2,
     ),
+    "traffic": Section(
+        "benchmarks.traffic:traffic",
+        "memory of the monitor and of Valkey while a hundred million rows are counted",
+        7,
+        quick_minutes=1,
+    ),
     "concurrent": Section("benchmarks.jobs.sections:concurrent", "the same rows in 1, 10 and 100 jobs at once", 2),
     "chunks": Section("benchmarks.jobs.sections:chunks", "what a chunk costs whose rows cost nothing", 3),
     "queue": Section(

@@ -59,6 +59,9 @@ class PredictionsLogged(Event):
     features: list[list[float | None]]
     """One column per feature in the signature's order, encoded; null is None."""
     prediction: list[float]
+    failed: dict[Literal["single", "batch"], int] = Field(default_factory=dict)
+    """Rows that got no prediction since the event before, by mode: refused for what is in them, or by the engine's
+    fault. Not among `rows`, of which there may be none beside them."""
 
 
 class ChunkScored(Event):
@@ -112,6 +115,15 @@ class FeedbackReceived(Event):
     index: list[int]
     """Position of the row in its request or job."""
     actual: list[float]
+
+
+class HeartbeatPassed(Event):
+    """A scorer took a heartbeat that the monitor had put into the queue of chunks."""
+
+    stream: ClassVar[str] = "heartbeat.passed.v1"
+
+    sent: float
+    """When it was put there by Redis's clock, Unix seconds."""
 
 
 class ModelStaged(Event):

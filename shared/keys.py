@@ -126,6 +126,11 @@ class Keys:
         return self._key("schedule", model)
 
     # --- events and commands
+    @property
+    def heartbeat(self) -> str:
+        """Hash: `entry`, while a heartbeat is among the chunks; `sent`, `waiting`, `passed`, `lag` of the monitor."""
+        return self._key("heartbeat")
+
     def stream(self, kind: str) -> str:
         """The stream of one kind of event, e.g. `predictions.logged.v1`."""
         return self._key("events", kind)

@@ -14,13 +14,16 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from shared.clock import utc_now
-from shared.events import ChunkScored, JobFinished
+from shared.events import ChunkScored, HeartbeatPassed, JobFinished
 from shared.jobs import DeadLetter, EndState, JobSpec, JobStatus, Part, job_message, job_time
 from shared.keys import SCORERS_GROUP, Keys
 from shared.lua import assembled
 
 FINALISE = -1
 """In place of the chunk number, in the entry that asks for a job's finalisation."""
+
+HEARTBEAT = -2
+"""In place of the chunk number, in an entry that is to be passed on to the monitor; its job is when it was sent."""
 
 NO_LIMIT = -1
 PARTS_KEPT = timedelta(hours=1)
@@ -67,7 +70,7 @@ class Held:
 class Begun:
     """`deliveries` counts this one, of this entry."""
 
-    answer: Committed
+    answer: Committed | Literal["passed"]
     deliveries: int
     suspect: bool
     """Rows of the job were given up before: more of them may be harmful."""
@@ -118,9 +121,12 @@ class JobQueue:
         return bool(await self.run("restore", status.id, status.id, *known, *_flat(status.to_hash())))
 
     async def begin(self, held: Held) -> Begun:
-        """Ask whether to start work on an entry. Anything but `ok`: leave it; unless lost, it was dropped."""
+        """Ask whether to start work on an entry. Anything but `ok`: leave it; unless lost, it was dropped.
+
+        `passed`: it was a heartbeat, and the monitor hears of it.
+        """
         ours = (held.consumer, held.entry, held.chunk)
-        answer, deliveries, suspect, letters, starts = await self.run("begin", held.job, *ours, _now())
+        answer, deliveries, suspect, letters, starts = await self.run("begin", held.job, *ours, _now(), held.job)
         return Begun(answer, int(deliveries), bool(suspect), int(letters), bool(starts))
 
     async def commit(
@@ -253,6 +259,7 @@ class JobQueue:
         names = [k.job(job_id), k.parts(job_id), k.chunks, k.backlog, k.jobs, k.open_jobs, k.ended_jobs, k.unswept_jobs]
         names += [k.dead_letters, k.dead_letter_bodies, k.stream(ChunkScored.stream), k.stream(JobFinished.stream)]
         names += [k.dropped_events, k.jobs_restored, k.webhooks_due, k.webhook(job_id)]
+        names += [k.heartbeat, k.stream(HeartbeatPassed.stream)]
         call: AsyncScript = self._scripts[script]
         return await call(keys=names, args=[SCORERS_GROUP, *args])
 

@@ -17,6 +17,7 @@ from services.gateway.watch import Surroundings
 from services.monitor.__main__ import build as build_monitor
 from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.flow import Flow, Memory
+from services.monitor.heartbeats import Heartbeat
 from services.monitor.live_quality import FeedbackCounts, QualityReport, VersionQuality
 from services.monitor.metrics import Snapshot
 from services.monitor.monitor import Stats, WindowFigures
@@ -114,7 +115,14 @@ def _stats() -> Stats:
         dropped={},
         invalid_events=0,
         finished_jobs={},
-        flow=Flow(backlog_rows=0, dead_letters=0, stream_entries={}, lag={}),
+        flow=Flow(
+            backlog_rows=0,
+            backlog_seconds=0.0,
+            dead_letters=0,
+            stream_entries={},
+            lag={},
+            heartbeat=Heartbeat(0.1, 1.0),
+        ),
     )
 
 

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from services.gateway.blocks import ScoredRows
 from services.gateway.bodies import decode_json
-from services.gateway.buffer import ScoredRows
 from services.gateway.instances import instance_reader
 from services.gateway.problems import ErrorItem, Problem, field_errors
 from services.gateway.rows import MAX_ERRORS, not_a_row
@@ -56,6 +56,16 @@ class Scored:
 
     answer: bytes
     rows: ScoredRows
+    failed: int
+    """Rows that could not."""
+
+
+class EngineFailed(RuntimeError):
+    """The engine raised over a batch: none of its rows is answered."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(f"the engine failed on a batch of {rows:,} rows")
+        self.rows = rows
 
 
 def score(model: Model, body: bytes, request_id: str, limit: int) -> Scored:
@@ -63,15 +73,19 @@ def score(model: Model, body: bytes, request_id: str, limit: int) -> Scored:
 
     Raises:
         Problem: the body as a whole cannot be used; a bad row is no reason.
+        EngineFailed
     """
     rows = _read(model, body, limit) or _explained(model, body, limit)
     started = time.perf_counter()
-    values = model.predict(rows.x) if len(rows.x) else np.empty(0)
+    try:
+        values = model.predict(rows.x) if len(rows.x) else np.empty(0)
+    except Exception as error:  # an engine may raise anything
+        raise EngineFailed(rows.count) from error
     seconds = time.perf_counter() - started
     predictions = _placed(rows, values.tolist())
     answer = Batch(predictions, rows.errors, rows.count, model.name, model.version, seconds, request_id)
     scored = ScoredRows(rows.indexes, rows.x, values, seconds / max(1, len(rows.x)))
-    return Scored(msgspec.json.encode(answer), scored)
+    return Scored(msgspec.json.encode(answer), scored, rows.count - len(rows.x))
 
 
 def _placed(rows: Rows, values: list[float]) -> Sequence[float | None]:

@@ -13,10 +13,11 @@ from typing import Protocol
 import msgspec
 
 from services.gateway import batch
-from services.gateway.buffer import ScoredRows
+from services.gateway.blocks import ScoredRows
 from services.gateway.decode import Read, RowDecoder
-from services.gateway.problems import unavailable
+from services.gateway.problems import Problem, unavailable
 from services.gateway.rows import explained
+from services.gateway.tally import Mode
 from shared.engine import Model
 from shared.follower import Serving
 from shared.signature import RowWarning
@@ -35,6 +36,8 @@ class PredictionLog(Protocol):
     def add(self, model: Model, request_id: str, row: Sequence[float], prediction: float, seconds: float) -> None: ...
 
     def add_batch(self, model: Model, request_id: str, scored: ScoredRows) -> None: ...
+
+    def add_failed(self, model: Model, mode: Mode, rows: int) -> None: ...
 
 
 class Answer(msgspec.Struct, gc=False):
@@ -87,7 +90,11 @@ class Predictor:
         """
         model = self._model()
         row, warnings = self._read(model, body)
-        prediction, seconds = _timed(model, row)
+        try:
+            prediction, seconds = _timed(model, row)
+        except Exception:
+            self._log.add_failed(model, "single", 1)
+            raise
         self._log.add(model, request_id, row, prediction, seconds)
         return _encode(Answer(prediction, model.name, model.version, seconds, request_id, warnings))
 
@@ -96,7 +103,11 @@ class Predictor:
         model = self._model()
         row, warnings = self._read(model, body)
         loop = asyncio.get_running_loop()
-        prediction, seconds = await loop.run_in_executor(self._slow_rows, _timed, model, row)
+        try:
+            prediction, seconds = await loop.run_in_executor(self._slow_rows, _timed, model, row)
+        except Exception:
+            self._log.add_failed(model, "single", 1)
+            raise
         self._log.add(model, request_id, row, prediction, seconds)
         return _encode(Answer(prediction, model.name, model.version, seconds, request_id, warnings))
 
@@ -104,8 +115,14 @@ class Predictor:
         """Answer many rows; the event loop goes on meanwhile. Call it in `admitted()`. Raises Problem."""
         model = self._model()
         loop = asyncio.get_running_loop()
-        scored = await loop.run_in_executor(self._thread, batch.score, model, body, request_id, self._max_rows)
+        try:
+            scored = await loop.run_in_executor(self._thread, batch.score, model, body, request_id, self._max_rows)
+        except batch.EngineFailed as failed:
+            self._log.add_failed(model, "batch", failed.rows)
+            raise
         self._log.add_batch(model, request_id, scored.rows)
+        if scored.failed:
+            self._log.add_failed(model, "batch", scored.failed)
         return scored.answer
 
     @contextmanager
@@ -127,7 +144,15 @@ class Predictor:
         """Raises Problem."""
         if self._decoder is None or self._decoder[0] is not model:
             self._decoder = (model, RowDecoder(model.signature))
-        return self._decoder[1].decode(body) or explained(model, body)
+        return self._decoder[1].decode(body) or self._explained(model, body)
+
+    def _explained(self, model: Model, body: bytes) -> Read:
+        try:
+            return explained(model, body)
+        except Problem as problem:
+            if problem.slug == "invalid-row":
+                self._log.add_failed(model, "single", 1)
+            raise
 
     def _model(self) -> Model:
         serving = self._follower.current  # read once: it changes under us

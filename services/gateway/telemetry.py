@@ -6,8 +6,10 @@ A consumer sees what it missed from `answered_before`.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.gateway.buffer import Buffer, Event, ScoredRows
-from services.gateway.tally import Predictions
+from services.gateway.blocks import ScoredRows
+from services.gateway.buffer import Buffer
+from services.gateway.logged import Event
+from services.gateway.tally import Mode, Predictions
 from shared.broker import UNAVAILABLE
 from shared.engine import Model
 from shared.telemetry import get_logger
@@ -41,6 +43,11 @@ class PredictionLogger:
         if len(scored.rows):
             self._wake(self.buffer.add_batch(model, request_id, scored))
 
+    def add_failed(self, model: Model, mode: Mode, rows: int) -> None:
+        """Take rows that were refused, or that the engine failed on. Call it on the event loop's thread."""
+        self.buffer.fail(model, mode, rows)
+        self._wake(False)
+
     def counted(self) -> Predictions:
         """Return what was answered so far, in figures."""
         return self.buffer.counted()
@@ -68,13 +75,13 @@ class PredictionLogger:
         """Send what waits. Raises one of UNAVAILABLE.
 
         Args:
-            everything: until nothing waits. Else until no full block does, because under load there would always be a
+            everything: until no rows wait. Else until no full block does, because under load there would always be a
                 few rows more.
         """
         await self._send()
         while self.buffer if everything else self.buffer.has_full:
             await self._send()
-        if not self.buffer:
+        if not self.buffer and not self.buffer.has_untold:
             self._some.clear()
 
     async def _send(self) -> None:
@@ -82,9 +89,9 @@ class PredictionLogger:
         if event is None:
             return
         if await self._publish(await event.text()):
-            self.buffer.sent += event.rows
+            self.buffer.sent_is(event)
         else:
-            self.buffer.drop(event.rows)
+            self.buffer.refused(event)
         self._event = None
 
     @property

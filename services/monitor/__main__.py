@@ -16,6 +16,7 @@ from services.monitor.feedback.labels import Labels
 from services.monitor.feedback.matching import Matching
 from services.monitor.flow import Streams
 from services.monitor.handlers import StatsHandlers
+from services.monitor.heartbeats import Heartbeats
 from services.monitor.leader import Leader
 from services.monitor.live_quality import LiveQuality
 from services.monitor.log.compaction import Compactor
@@ -38,7 +39,7 @@ from services.monitor.watch import Watch
 from services.monitor.webhooks import Webhooks
 from services.monitor.windows import DAY
 from shared.broker import connect
-from shared.events import ChunkScored, JobFinished, PredictionsLogged
+from shared.events import ChunkScored, HeartbeatPassed, JobFinished, PredictionsLogged
 from shared.keys import LOG_GROUP, STATS_GROUP, Keys
 from shared.lease import Lease
 from shared.process import AddressInUse, address_of, listen, without_unused
@@ -56,6 +57,7 @@ GROUPS = {
     PredictionsLogged.stream: (STATS_GROUP, LOG_GROUP),
     ChunkScored.stream: (STATS_GROUP,),
     JobFinished.stream: (STATS_GROUP,),
+    HeartbeatPassed.stream: (STATS_GROUP,),
 }
 
 
@@ -65,10 +67,13 @@ def build(settings: MonitorSettings) -> Runtime:
     versions = Versions(store, settings.monitor_unknown_seconds)
     buckets = Buckets(redis, keys, STATS_GROUP, settings.replica_id, settings.monitor_keep_days)
     streams = Streams(redis, keys, GROUPS)
-    stats = StatsHandlers(buckets, versions, keys, settings.monitor_keep_days, metrics.count_events)
     files, records = Files(store), DeletionRecords(store)
     shelf = Shelf(store, files, records)
     purge = Purge(store, files, records, shelf)
+    stats = StatsHandlers(
+        buckets, versions, keys, settings.monitor_keep_days, count=metrics.count_events, lag=metrics.count_lag
+    )
+    heartbeats = Heartbeats(redis, keys, settings.monitor_heartbeat_seconds)
     log = PredictionLog(
         redis,
         shelf,
@@ -81,6 +86,7 @@ def build(settings: MonitorSettings) -> Runtime:
         counted=metrics.count_log,
     )
     subscriptions = [
+        Subscription(keys.stream(HeartbeatPassed.stream), STATS_GROUP, heartbeats.on_heartbeat_passed),
         Subscription(keys.stream(PredictionsLogged.stream), STATS_GROUP, stats.on_predictions_logged),
         Subscription(keys.stream(ChunkScored.stream), STATS_GROUP, stats.on_chunk_scored),
         Subscription(keys.stream(JobFinished.stream), STATS_GROUP, stats.on_job_finished),
@@ -140,6 +146,7 @@ def build(settings: MonitorSettings) -> Runtime:
                 registry=metrics.registry, metrics_prefix="tasador_monitor_faststream"
             ),
         ),
+        heartbeats=heartbeats,
         log=log,
         keeper=LogKeeper(
             redis,

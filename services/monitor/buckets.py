@@ -70,6 +70,8 @@ class Application:
     minutes: Minutes = field(default_factory=dict)
     others: Mapping[str, Summary] = field(default_factory=dict)
     """Counters of hashes, by key; they do not expire."""
+    happened: float | None = None
+    """When the oldest of what it tells was, Unix seconds."""
     job: Mapping[str, object] = field(default_factory=dict)
     """What the log says of a job that ended, once it was counted."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from services.monitor.heartbeats import Heartbeat, read_heartbeat
 from shared.keys import Keys
 
 _TRIM = (Path(__file__).parent / "scripts" / "trim.lua").read_text()
@@ -28,11 +29,14 @@ class Lag:
 class Flow:
     backlog_rows: int
     """Rows of jobs accepted and not yet finished."""
+    backlog_seconds: float | None
+    """How long they take at the pace of late; null while rows wait and none were finished lately."""
     dead_letters: int
     stream_entries: dict[str, int]
     """Length of each stream by kind."""
     lag: dict[str, dict[str, Lag]]
     """By kind of event, then by group."""
+    heartbeat: Heartbeat
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,26 @@ class Streams:
             deleted += int(await self._trim(keys=[self._keys.stream(kind)], args=[len(groups), *groups, milliseconds]))
         return deleted
 
-    async def flow(self, now: float) -> Flow:
+    async def flow(self, now: float, job_rows_per_second: float) -> Flow:
+        """Describe the pipeline.
+
+        Args:
+            job_rows_per_second: finished of late, those in error included.
+        """
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.get(self._keys.backlog)
             pipe.zcard(self._keys.dead_letters)
             for kind in self._groups:
                 pipe.xlen(self._keys.stream(kind))
             backlog, dead, *lengths = await pipe.execute()
+        rows = int(backlog or 0)
         return Flow(
-            backlog_rows=int(backlog or 0),
+            backlog_rows=rows,
+            backlog_seconds=backlog_seconds(rows, job_rows_per_second),
             dead_letters=int(dead),
             stream_entries=dict(zip(self._groups, map(int, lengths), strict=True)),
             lag={kind: await self._lags(kind, groups, now) for kind, groups in self._groups.items()},
+            heartbeat=await read_heartbeat(self._redis, self._keys),
         )
 
     async def memory(self) -> Memory:
@@ -102,6 +114,12 @@ class Streams:
             undelivered = len(following)
         age = max((now - _seconds(entry_id) for entry_id in oldest), default=0.0)
         return Lag(int(undelivered) + int(pending["pending"]), max(age, 0.0))
+
+
+def backlog_seconds(rows: int, per_second: float) -> float | None:
+    if rows <= 0:
+        return 0.0
+    return rows / per_second if per_second > 0 else None
 
 
 def _seconds(entry_id: str) -> float:

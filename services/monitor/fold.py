@@ -35,7 +35,7 @@ class InvalidEvent(ValueError):
 
 
 def check_columns(event: PredictionsLogged) -> None:
-    """Raises InvalidEvent when the columns do not all have `rows` values."""
+    """Raises InvalidEvent when the columns do not all have `rows` values, or a count is impossible."""
     columns: dict[str, Sized] = {
         "request_id": event.request_id,
         "index": event.index,
@@ -45,13 +45,17 @@ def check_columns(event: PredictionsLogged) -> None:
         "prediction": event.prediction,
         **{f"features[{i}]": column for i, column in enumerate(event.features)},
     }
+    if any(not 0 <= rows <= MAX_COUNTER for rows in event.failed.values()):
+        raise InvalidEvent(f"{event.failed} rows failed")
     wrong = [name for name, values in columns.items() if len(values) != event.rows]
-    if wrong or event.rows < 1:
+    if wrong or event.rows < 0:
         raise InvalidEvent(f"{event.rows} rows announced, but not in {', '.join(wrong) or 'any column'}")
 
 
 def encoded_rows(event: PredictionsLogged, signature: Signature) -> NDArray[np.float64]:
     """Return the features, shape (n, F). Raises InvalidEvent when they are not those of the signature."""
+    if event.rows == 0:
+        return np.empty((0, len(signature.features)))
     if len(event.features) != len(signature.features):
         raise InvalidEvent(
             f"{len(event.features)} features, but version {event.model_version} has {len(signature.features)}"
@@ -68,7 +72,7 @@ def fold_predictions(
     *,
     estimate: Estimate | None = None,
 ) -> Minutes:
-    """Count an event's predictions by the minute in which they were answered.
+    """Count an event's predictions by the minute in which they were answered, and failures by that of the event.
 
     Args:
         x: the encoded rows, shape (n, F); None, as the profile, when the version cannot be read: then only rows and
@@ -87,6 +91,10 @@ def fold_predictions(
         if estimate is not None and x is not None:
             parts.append(estimate(x[here]))
         folded[minute] = merge(parts)
+    if event.failed:
+        (time,) = clamped([event.occurred_at.timestamp()], now, keep_days)
+        failed = {f"failed:{mode}": rows for mode, rows in event.failed.items()}
+        folded[int(time // MINUTE)] = merge([folded.get(int(time // MINUTE), {}), failed])
     return folded
 
 

@@ -16,18 +16,24 @@ from shared.telemetry import get_logger
 Count = Callable[[str, str, int], None]
 """Told of the kind of event, the outcome, and how many."""
 
+Lag = Callable[[str, float], None]
+"""Told of the kind of event, and after how many seconds it was counted."""
+
 log = get_logger(__name__)
 
 
 class StatsHandlers:
     """Turns events into counters. An entry that cannot be counted yet stays pending, and comes again by reclaim."""
 
-    def __init__(self, buckets: Buckets, versions: Versions, keys: Keys, keep_days: int, count: Count) -> None:
+    def __init__(
+        self, buckets: Buckets, versions: Versions, keys: Keys, keep_days: int, *, count: Count, lag: Lag
+    ) -> None:
         self._buckets = buckets
         self._versions = versions
         self._keys = keys
         self._keep_days = keep_days
         self._count = count
+        self._lag = lag
 
     async def on_predictions_logged(self, entries: Sequence[Entry]) -> None:
         await self._handle(PredictionsLogged, entries, self._predictions)
@@ -46,12 +52,18 @@ class StatsHandlers:
                 outcomes["waiting"] += 1
                 continue
             (outcome,) = await self._buckets.apply([application], time.time())
-            if outcome == "applied" and application.job:
-                log.info("job finished", **application.job)
+            if outcome == "applied":
+                self._applied(kind, application)
             invalid = outcome == "applied" and self._keys.received in application.others
             outcomes["invalid" if invalid else outcome] += 1
         for outcome, number in outcomes.items():
             self._count(kind.stream, outcome, number)
+
+    def _applied(self, kind: type[Event], application: Application) -> None:
+        if application.happened is not None:
+            self._lag(kind.stream, max(0.0, time.time() - application.happened))  # clocks differ
+        if application.job:
+            log.info("job finished", **application.job)
 
     async def _application(
         self, kind: type[Event], entry: Entry, fold: Callable[..., Application]
@@ -95,6 +107,7 @@ class StatsHandlers:
             version=(event.model_name, event.model_version),
             profile=profile,
             minutes=fold_predictions(event, x, profile, time.time(), self._keep_days, estimate=estimate),
+            happened=min(event.time, default=None),
         )
 
     def _chunk(self, entry: Entry, event: ChunkScored, version: Version | None) -> Application:
@@ -106,6 +119,7 @@ class StatsHandlers:
             version=(event.model_name, event.model_version),
             profile=profile,
             minutes=fold_chunk(event, profile, time.time(), self._keep_days),
+            happened=event.occurred_at.timestamp(),
         )
 
     def _job(self, entry: Entry, event: JobFinished, version: Version | None) -> Application:
@@ -115,6 +129,7 @@ class StatsHandlers:
             entry.id,
             once=(f"{event.job_id}|finished", 0),
             others={self._keys.finished_jobs: counters},
+            happened=event.occurred_at.timestamp(),
             job=event.model_dump(include={"job_id", "request_id", "state", "rows", "failed"}),
         )
 

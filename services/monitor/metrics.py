@@ -4,11 +4,12 @@ Gauges and totals that come from Redis are the same on every monitor; a query ov
 computed here as well as in the histogram, because ours are finer than its buckets.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -24,6 +25,7 @@ from services.monitor.watch import Watched
 from shared import latency
 from shared.profile import PREDICTION, Summary
 
+LAGS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 OUTCOMES = ("delivered", "retried", "failed", "disabled", "lost")
 """Of attempts to deliver a webhook."""
 _BUCKETS = range(7, len(latency.EDGES), 16)  # every second octave from 1.8 µs: 14 buckets
@@ -57,6 +59,13 @@ class Metrics:
             ["stream", "outcome"],
             registry=self.registry,
         )
+        self.event_lag = Histogram(
+            f"{PREFIX}_event_lag_seconds",
+            "From what an event tells, its oldest row, to its being counted by this process.",
+            ["stream"],
+            buckets=LAGS,
+            registry=self.registry,
+        )
         self.log = Counter(
             f"{PREFIX}_log",
             "Prediction log: rows_written, files_written, entries_refused, files_compacted, rows_deleted, days_removed "
@@ -87,6 +96,9 @@ class Metrics:
 
     def count_events(self, stream: str, outcome: str, number: int) -> None:
         self.events.labels(stream, outcome).inc(number)
+
+    def count_lag(self, stream: str, seconds: float) -> None:
+        self.event_lag.labels(stream).observe(seconds)
 
     def count_webhook(self, outcome: str) -> None:
         self.webhooks.labels(outcome).inc()
@@ -150,7 +162,12 @@ def _of_stats(stats: Stats) -> Iterator[Metric]:
         [((version, mode), n) for version, f in ever for mode, n in f.by_mode.items()],
         ("version", "mode"),
     )
-    yield _counter("failed_rows", "Rows of jobs that ended in an error.", [((), stats.lifetime.all.failed_rows)])
+    yield _counter(
+        "failed_rows",
+        "Rows that ended in an error, by version and mode.",
+        [((version, mode), n) for version, f in ever for mode, n in f.failed_by_mode.items()],
+        ("version", "mode"),
+    )
     yield _counter("received_predictions", "Predictions of gateways received.", [((), stats.received)])
     # A gauge: an event that arrives late lowers it.
     yield _gauge(
@@ -205,6 +222,22 @@ def _of_flow(stats: Stats) -> Iterator[Metric]:
     lags = [((kind, group), lag) for kind, groups in flow.lag.items() for group, lag in groups.items()]
     labels = ("stream", "group")
     yield _gauge("backlog_rows", "Rows of jobs accepted and not yet finished.", [((), flow.backlog_rows)])
+    yield _gauge(
+        "backlog_seconds",
+        "How long they take at the pace of late; +Inf while rows wait and none were finished lately.",
+        [((), math.inf if flow.backlog_seconds is None else flow.backlog_seconds)],
+    )
+    yield _gauge(
+        "heartbeat_lag_seconds",
+        "Seconds from the queue of chunks through a scorer to here: of the newest heartbeat that came, or since when "
+        "none has.",
+        [((), flow.heartbeat.lag)],
+    )
+    yield _gauge(
+        "heartbeat_timestamp_seconds",
+        "When the newest heartbeat that came through was sent.",
+        [((), flow.heartbeat.passed)],
+    )
     yield _gauge("dead_letters", "Dead letters that are kept.", [((), flow.dead_letters)])
     yield _gauge(
         "stream_entries", "Length of a stream.", [((k,), n) for k, n in flow.stream_entries.items()], ("stream",)

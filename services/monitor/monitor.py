@@ -18,6 +18,9 @@ from shared.keys import Keys
 from shared.profile import Profile, Summary, merge
 from shared.store import Store
 
+PACE_SECONDS = 5 * windows.MINUTE
+"""How far back the pace of jobs is taken from."""
+
 
 class NoModel(LookupError):
     """There is no champion yet, or its artifact cannot be read."""
@@ -141,8 +144,14 @@ class Monitor:
             dropped={**dropped, "predictions.logged.v1": received.dropped},
             invalid_events=received.invalid,
             finished_jobs=await self._buckets.counters(self._keys.finished_jobs),
-            flow=await self._streams.flow(now),
+            flow=await self._streams.flow(now, await self._job_rows_per_second(seen, now)),
         )
+
+    async def _job_rows_per_second(self, seen: Mapping[str, float], now: float) -> float:
+        window = windows.last_seconds(PACE_SECONDS, now)
+        active = [version for version, last in seen.items() if last >= window.start]
+        found = merge([await self._buckets.read(self.model, version, None, window) for version in active])
+        return (found.get("rows:job", 0) + found.get("failed:job", 0)) / window.seconds
 
     async def _newest(self, champion: Version, now: float) -> Window:
         longest = windows.at_most(champion.limits.window, now)

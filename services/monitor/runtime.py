@@ -14,6 +14,7 @@ from services.monitor.buckets import Buckets
 from services.monitor.consumers import Consumers
 from services.monitor.feedback.joiner import Joiner
 from services.monitor.flow import Streams
+from services.monitor.heartbeats import Heartbeats
 from services.monitor.leader import Leader
 from services.monitor.live_quality import LiveQuality
 from services.monitor.log.purge import Purge
@@ -48,6 +49,7 @@ class Runtime:
     buckets: Buckets
     streams: Streams
     consumers: Consumers
+    heartbeats: Heartbeats
     log: PredictionLog
     keeper: LogKeeper
     purge: Purge
@@ -69,6 +71,7 @@ class Runtime:
             self.log.run(),
             self.webhooks.run(),
             self._every(TRIM_SECONDS, self._trim),
+            self._every(STEP_SECONDS, self._beat),
             self._every(RETIRE_SECONDS, self._retire),
             self.leader.run(),
             self.joiner.run(),
@@ -136,6 +139,9 @@ class Runtime:
 
     async def _trim(self) -> None:
         await self.streams.trim(CONSUMER_GONE)
+
+    async def _beat(self) -> None:
+        await self.heartbeats.send()
 
     async def _retire(self) -> None:
         await self.buckets.retire(time.time())

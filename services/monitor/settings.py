@@ -69,6 +69,9 @@ class MonitorSettings(CommonSettings):
     monitor_unknown_seconds: PositiveFloat = Field(
         120.0, description="How long events of a version whose artifact cannot be read are kept and tried again."
     )
+    monitor_heartbeat_seconds: PositiveFloat = Field(
+        15.0, description="How often a heartbeat is sent through the queue of chunks and a scorer."
+    )
     monitor_evaluate_seconds: PositiveFloat = Field(
         3600.0, description="Drift, latency and quality are evaluated at every full multiple of this, by the clock."
     )

@@ -39,9 +39,14 @@ class Figures:
     total_predictions: int
     by_mode: dict[str, int]
     failed_rows: int
-    """Rows of jobs that ended in an error; they are no predictions."""
+    """Rows that ended in an error; they are no predictions."""
+    failed_by_mode: dict[str, int]
+    error_rate: float | None
+    """Share of the rows that ended in an error; null without rows."""
+    error_rate_by_mode: dict[str, float | None]
     throughput: float | None
     """Predictions per second; null for the lifetime."""
+    throughput_by_mode: dict[str, float | None]
     latency: Latency
     latency_by_mode: dict[str, Latency]
     avg_prediction: float | None
@@ -62,19 +67,32 @@ def figures(
     """
     counters = merge(summary for summary, _ in parts)
     by_mode = {mode: counters.get(f"rows:{mode}", 0) for mode in MODES}
+    failed = {mode: counters.get(f"failed:{mode}", 0) for mode in MODES}
     total = sum(by_mode.values())
     moments = pooled(_moments(summary, profile.prediction) for summary, profile in parts if profile is not None)
     return Figures(
         total_predictions=total,
         by_mode=by_mode,
-        failed_rows=counters.get("failed:job", 0),
-        throughput=None if seconds is None else total / seconds,
+        failed_rows=sum(failed.values()),
+        failed_by_mode=failed,
+        error_rate=_share(sum(failed.values()), total),
+        error_rate_by_mode={mode: _share(failed[mode], rows) for mode, rows in by_mode.items()},
+        throughput=_rate(total, seconds),
+        throughput_by_mode={mode: _rate(rows, seconds) for mode, rows in by_mode.items()},
         latency=_latency(counters, MODES),
         latency_by_mode={mode: _latency(counters, (mode,)) for mode in MODES},
         avg_prediction=moments.mean if moments else None,
         std_prediction=moments.std if moments else None,
         estimated_error=error,
     )
+
+
+def _share(failed: int, answered: int) -> float | None:
+    return failed / (failed + answered) if failed + answered else None
+
+
+def _rate(rows: int, seconds: float | None) -> float | None:
+    return None if seconds is None else rows / seconds
 
 
 def pooled(parts: Iterable[Moments | None]) -> Moments | None:

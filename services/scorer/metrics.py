@@ -28,7 +28,8 @@ class Metrics:
         self.registry = registry
         self.chunks = Counter(
             f"{PREFIX}_chunks",
-            "Entries by what became of them: ok, duplicate, lost, gone, given_up, released, failed, expired or error.",
+            "Entries by what became of them: ok, duplicate, lost, gone, given_up, released, failed, expired, "
+            "passed (a heartbeat) or error.",
             ["outcome"],
             registry=registry,
         )

@@ -3,10 +3,12 @@ local job, parts, chunks, backlog, jobs, open_jobs, ended_jobs, unswept_jobs, de
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local scored, finished, dropped, jobs_restored, webhooks_due, webhook =
   KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local heartbeat, passed = KEYS[17], KEYS[18]
 local group = ARGV[1]
 
 local FINALISE = -1 -- in place of the chunk number, in the entry that asks for a job's finalisation
-local DEAD_LETTERS, FINISHED = 10000, 10000 -- entries kept
+local HEARTBEAT = -2 -- the same, in the entry that the monitor sends through
+local DEAD_LETTERS, FINISHED, PASSED = 10000, 10000, 100 -- entries kept
 
 local WEIGHTS = { low = 1, normal = 2, high = 4 } -- of the priorities
 
@@ -68,10 +70,11 @@ local function weight()
 end
 
 -- The job's share of the window, of which it has `mine` chunks in the stream. The stream is served in order, so jobs are
--- served in proportion to what they have in it: the heaviest fill the window, the others less of it, or what is free.
+-- served in proportion to what they have in it: the heaviest fill the window, the others less of it, or what is free. A
+-- heartbeat takes nobody's place.
 local function share(window, mine)
   local heaviest = redis.call('ZREVRANGE', open_jobs, 0, 0, 'WITHSCORES')[2] or weight()
-  local free = window - redis.call('XLEN', chunks) + mine
+  local free = window - redis.call('XLEN', chunks) + redis.call('HEXISTS', heartbeat, 'entry') + mine
   return math.max(1, math.min(window, free), math.floor(window * weight() / heaviest))
 end
 

@@ -1,5 +1,6 @@
 """Predictions on their way to the monitor, with a real Valkey that fills up, dies and comes back."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -46,6 +47,7 @@ async def test_what_was_answered_is_logged(redis_url: str, redis: Redis, keys: K
     rows = [row for e in events for row in zip(e.request_id, e.index, e.mode, strict=True)]
     assert rows == [("id-0", 0, "single"), ("id-1", 0, "single"), ("id-2", 0, "single"), ("b", 1, "batch")]
     assert [e.sequence for e in events] == list(range(1, len(events) + 1))
+    assert sum((Counter(event.failed) for event in events), Counter()) == {"batch": 1}
     assert events[0].features == [[3.0], [9.7], [0.95], [0.0], [9.0]] or events[0].rows > 1
 
 

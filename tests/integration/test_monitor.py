@@ -274,6 +274,47 @@ async def test_a_duplicate_counts_once_a_gap_counts_as_dropped_and_rubbish_block
     assert 'tasador_monitor_events_total{outcome="invalid",stream="predictions.logged.v1"} 7.0' in metrics
 
 
+async def test_failures_are_rates_of_version_and_mode_also_where_nothing_was_answered(monitors: Monitors) -> None:
+    nothing: dict[str, Any] = {key: [] for key in ("request_id", "index", "mode", "time", "latency", "prediction")}
+    nothing |= {"rows": 0, "features": []}
+    await monitors.send(monitors.event(30, 0, 1, failed={"single": 10, "batch": 5}))
+    await monitors.send(monitors.event(3, 40, 2, failed={"batch": 4}, **nothing))  # and ten rows were dropped
+    await monitors.send(monitors.chunk(0, 60, rows=80, failed=20))
+    async with monitors.running() as client:
+        await eventually(monitors.settled)
+        stats = await get(client, "/stats")
+        found = stats["windows"]["1h"]["by_version"]["1"]
+        assert found["failed_by_mode"] == {"single": 10, "batch": 9, "job": 20}
+        assert found["error_rate_by_mode"] == {"single": 0.25, "batch": 1.0, "job": 0.25}
+        assert found["error_rate"] == pytest.approx(39 / 129)
+        assert (stats["received"], stats["dropped"][LOGGED], stats["invalid_events"]) == (30, 10, 0)
+        assert (await monitors.logged()).num_rows == 30
+        text = (await client.get("/metrics")).text
+    assert 'tasador_monitor_failed_rows_total{mode="batch",version="1"} 9.0' in text
+    assert 'tasador_monitor_event_lag_seconds_count{stream="predictions.logged.v1"} 1.0' in text
+    assert 'tasador_monitor_event_lag_seconds_count{stream="chunk.scored.v1"} 1.0' in text
+
+
+async def test_the_backlog_is_shown_in_seconds_at_the_pace_of_late(monitors: Monitors) -> None:
+    async with monitors.running() as client:
+
+        async def shown() -> tuple[float | None, str]:
+            found = (await get(client, "/stats"))["flow"]["backlog_seconds"]
+            name = "tasador_monitor_backlog_seconds "
+            lines = (await client.get("/metrics")).text.splitlines()
+            return found, next(line.removeprefix(name) for line in lines if line.startswith(name))
+
+        assert await shown() == (0.0, "0.0")
+        await monitors.redis.set(monitors.keys.backlog, 6000)
+        assert await shown() == (None, "+Inf")
+        await monitors.send(monitors.chunk(0, 300, rows=600, failed=300))
+        await eventually(lambda: _equals(client, 300))
+        seconds, text = await shown()
+        assert seconds is not None
+        assert 3000 <= seconds < 3600 + 60  # a tenth was finished in the five minutes, and the one that is filling
+        assert float(text) == pytest.approx(seconds, abs=60)
+
+
 @pytest.mark.delivery
 async def test_it_heals_after_the_server_lost_everything(monitors: Monitors) -> None:
     async with monitors.running() as client:

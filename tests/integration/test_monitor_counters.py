@@ -228,16 +228,16 @@ async def test_lag_is_what_is_not_acknowledged_and_how_old_it_is(redis: Redis, s
     ids = await deliver(redis, stream, entries=3)
     await redis.xack(stream, STATS_GROUP, ids[0])
     now = int(ids[1].split("-")[0]) / 1000 + 7
-    lag = (await streams.flow(now)).lag[KIND]
+    lag = (await streams.flow(now, 0.0)).lag[KIND]
     assert (lag[STATS_GROUP].entries, lag[LOG_GROUP].entries) == (2, 3)
     assert lag[STATS_GROUP].seconds == pytest.approx(7, abs=0.5)
     await redis.xack(stream, STATS_GROUP, *ids)
-    assert (await streams.flow(now)).lag[KIND][STATS_GROUP].seconds == 0
+    assert (await streams.flow(now, 0.0)).lag[KIND][STATS_GROUP].seconds == 0
 
 
 async def test_dead_letters_are_counted(redis: Redis, keys: Keys) -> None:
     await redis.zadd(keys.dead_letters, {"job:1": 1, "job:2": 2})
-    assert (await Streams(redis, keys, {}).flow(0)).dead_letters == 2
+    assert (await Streams(redis, keys, {}).flow(0, 0.0)).dead_letters == 2
 
 
 class Log:

@@ -51,7 +51,7 @@ def test_a_consumer_reads_begins_and_commits_as_a_scorer_does() -> None:
     lane = a_lane()
     assert lane.send(None)[:5] == ("XREADGROUP", "GROUP", "scorers", "me", "COUNT")
     begun = lane.send([["stream", [ENTRY]]])
-    assert (begun[0], begun[-5:-1]) == ("EVALSHA", ("scorers", "me", "1-0", 7))
+    assert (begun[0], begun[-6:-2], begun[-1]) == ("EVALSHA", ("scorers", "me", "1-0", 7), JOB)
     committed = lane.send(["ok", 1, 0, 0, 1])
     assert committed[0] == "EVALSHA"
     assert committed[1] != begun[1]

@@ -1,5 +1,6 @@
 """A model without an artifact, and collaborators that remember what they were given."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.gateway.buffer import ScoredRows
+from services.gateway.blocks import ScoredRows
 from shared.artifact import Manifest
 from shared.clock import utc_now
 from shared.engine import Model
@@ -28,6 +29,13 @@ class Sum:
 
     def run_row(self, row: Sequence[float]) -> float:
         return float(self.run(np.array([row]))[0, 0])
+
+
+class Broken(Sum):
+    """An engine that raises."""
+
+    def run(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise ZeroDivisionError
 
 
 A = Feature(name="a", kind="numeric", nullable=False, minimum=0, maximum=10, example=2.5)
@@ -90,6 +98,8 @@ class Logged(NamedTuple):
 class Log:
     def __init__(self) -> None:
         self.rows: list[Logged] = []
+        self.failed: Counter[tuple[str, str]] = Counter()
+        """By mode and version."""
 
     def add(self, model: Model, request_id: str, row: Sequence[float], prediction: float, seconds: float) -> None:
         assert seconds > 0
@@ -98,3 +108,6 @@ class Log:
     def add_batch(self, model: Model, request_id: str, scored: ScoredRows) -> None:
         for index, row, prediction in zip(*(values.tolist() for values in scored[:3]), strict=True):
             self.rows.append(Logged(model, request_id, index, "batch", row, prediction))
+
+    def add_failed(self, model: Model, mode: str, rows: int) -> None:
+        self.failed[mode, model.version] += rows

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from services.gateway.batch import EngineFailed
 from services.gateway.predict import Predictor
 from services.gateway.problems import Problem
 from shared.follower import Serving
 from shared.signature import Feature
-from tests.unit.gateway.fakes import Follower, Log, a_model
+from tests.unit.gateway.fakes import Broken, Follower, Log, a_model
 
 GOOD = {"a": 1, "b": 2, "colour": "red"}
 
@@ -139,6 +141,27 @@ def test_an_answered_row_is_logged(gateway: Gateway) -> None:
     gateway.predict(GOOD)
     (row,) = gateway.log.rows
     assert (row.request_id, row.position, row.mode, row.features, row.prediction) == ("id", 0, "single", [1, 2, 1], 4)
+
+
+async def test_rows_without_a_prediction_are_counted(gateway: Gateway) -> None:
+    gateway.refused({"a": "x"})
+    gateway.refused(b"{")  # nobody knows whether that is a row
+    assert gateway.log.failed == {("single", "1"): 1}
+    await gateway.batch({"instances": [GOOD, {"a": "x", "z": 1}, 7]})
+    await gateway.batch_refused({"instances": []})
+    assert gateway.log.failed == {("single", "1"): 1, ("batch", "1"): 2}
+
+
+async def test_rows_on_which_the_engine_fails_are_counted(gateway: Gateway) -> None:
+    gateway.follower.current = Serving(replace(a_model(), engine=Broken()), 1)
+    with pytest.raises(ZeroDivisionError):
+        gateway.predict(GOOD)
+    with pytest.raises(ZeroDivisionError):
+        await gateway.predictor.handle_slowly(as_body(GOOD), "id")
+    with pytest.raises(EngineFailed):
+        await gateway.batch({"instances": [GOOD, GOOD, {"a": "x"}]})
+    assert gateway.log.failed == {("single", "1"): 2, ("batch", "1"): 3}
+    assert not gateway.log.rows
 
 
 async def test_a_batch_has_a_value_or_an_error_for_each_row(gateway: Gateway) -> None:

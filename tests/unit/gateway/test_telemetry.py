@@ -68,13 +68,14 @@ async def test_while_redis_is_away_rows_wait_and_the_same_event_is_sent_later() 
     answer(logger, 100)  # ten find room, for ten are in the event that waits
     stream.state = "up"
 
-    async def all_sent() -> bool:
-        return logger.waiting == 0
+    async def all_told() -> bool:
+        return logger.waiting == 0 and not logger.buffer.has_untold
 
-    await eventually(all_sent)
+    await eventually(all_told)
     task.cancel()
     assert (logger.buffer.answered, logger.buffer.sent, logger.buffer.dropped) == (130, 40, 90)
-    assert [e.sequence for e in stream.events] == [1, 2, 3, 4]
+    assert [(e.sequence, e.rows) for e in stream.events] == [(1, 10), (2, 10), (3, 10), (4, 10), (5, 0)]
+    assert stream.events[-1].answered_before == 130
 
 
 async def test_what_the_server_has_no_room_for_is_counted_as_dropped() -> None:
@@ -83,11 +84,30 @@ async def test_what_the_server_has_no_room_for_is_counted_as_dropped() -> None:
     logger = a_logger(stream)
     answer(logger, 7)
     await logger.flush(everything=True)
+    assert (logger.buffer.dropped, logger.waiting) == (7, 0)
     stream.state = "up"
-    answer(logger, 1)
-    await logger.flush()
-    assert (logger.buffer.sent, logger.buffer.dropped, logger.waiting) == (1, 7, 0)
-    assert stream.events[0].answered_before == 7
+    task = asyncio.create_task(logger.run())
+
+    async def told() -> bool:
+        return bool(stream.events)
+
+    await eventually(told)
+    task.cancel()
+    assert (stream.events[0].rows, stream.events[0].answered_before) == (0, 7)
+
+
+async def test_rows_that_failed_are_told_though_none_was_answered() -> None:
+    stream = Stream()
+    logger = a_logger(stream)
+    task = asyncio.create_task(logger.run())
+    logger.add_failed(MODEL, "single", 2)
+
+    async def told() -> bool:
+        return [event.failed for event in stream.events] == [{"single": 2}]
+
+    await eventually(told)
+    task.cancel()
+    assert (logger.buffer.answered, logger.waiting) == (0, 0)
 
 
 async def test_at_the_end_everything_is_sent() -> None:

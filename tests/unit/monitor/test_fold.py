@@ -93,8 +93,23 @@ def test_columns_must_have_as_many_values_as_rows() -> None:
     check_columns(an_event())
     with pytest.raises(InvalidEvent, match="latency"):
         check_columns(an_event(latency=[0.1]))
-    with pytest.raises(InvalidEvent, match="0 rows"):
-        check_columns(an_event(np.empty((0, 3))))
+    with pytest.raises(InvalidEvent, match="-1 rows"):
+        check_columns(an_event(rows=-1))
+    with pytest.raises(InvalidEvent, match="failed"):
+        check_columns(an_event(failed={"single": -1}))
+
+
+def test_failures_are_counted_in_the_minute_of_their_event_also_without_rows() -> None:
+    at = datetime.fromtimestamp(MINUTE * 60 + 5.0, UTC)
+    event = an_event(np.empty((0, 0)), [], failed={"single": 2, "batch": 7}, occurred_at=at)
+    check_columns(event)
+    x = encoded_rows(event, a_signature())
+    folded = fold_predictions(event, x, a_profile(), NOW, keep_days=8)
+    assert folded == {MINUTE: {"failed:single": 2, "failed:batch": 7}}
+    x, predictions = some_rows(3)
+    event = an_event(x, predictions.tolist(), time=[MINUTE * 60.0] * 3, failed={"single": 1}, occurred_at=at)
+    counters = fold_predictions(event, x, a_profile(), NOW, keep_days=8)[MINUTE]
+    assert (counters["rows:single"], counters["failed:single"], counters["n"]) == (3, 1, 3)
 
 
 def test_features_must_be_those_of_the_signature() -> None:

@@ -26,6 +26,16 @@ def test_figures_equal_the_direct_computation_on_rows() -> None:
     assert found.std_prediction == pytest.approx(predictions.std(ddof=1), rel=1e-3)
 
 
+def test_rates_are_of_each_mode() -> None:
+    counters = {"rows:single": 30, "failed:single": 10, "rows:job": 60}
+    found = figures([(counters, None)], seconds=30.0)
+    assert (found.failed_rows, found.error_rate) == (10, 0.1)
+    assert found.failed_by_mode == {"single": 10, "batch": 0, "job": 0}
+    assert found.error_rate_by_mode == {"single": 0.25, "batch": None, "job": 0.0}
+    assert found.throughput_by_mode == {"single": 1.0, "batch": 0.0, "job": 2.0}
+    assert figures([(counters, None)], seconds=None).throughput_by_mode["job"] is None
+
+
 def test_versions_with_other_profiles_are_pooled_exactly() -> None:
     values = np.random.default_rng(0).normal(5, 2, 100)
     parts = [values[:30], values[30:31], values[31:]]
