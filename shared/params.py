@@ -123,11 +123,17 @@ class PromotionParams(Section):
 
 
 class DriftParams(Section):
+    false_alarms: float = Field(0.001, gt=0, le=0.1)
+    """Largest probability that an evaluation of all features finds any drift where there is none."""
+    effect: float = Field(0.1, ge=0, le=1)
+    """Least change of a distribution that matters: of the probability of any range, or set of categories."""
+    rate: float = Field(0.05, ge=0, le=1)
+    """Least change that matters of the share of nulls, of new categories, and of values outside the range."""
     mean_shift: float = Field(2.0, gt=0)
     """In standard deviations of the reference."""
     psi: float = Field(0.2, gt=0)
     psi_min_rows: int = Field(200, ge=1)
-    """Below this many rows the index is noise and only the mean shift counts."""
+    """Below this many rows the index is noise and does not count."""
     window_rows: int = Field(1000, ge=1)
     """The window is the newest whole minutes (hours, if `window` is over three) with at least this many rows ..."""
     window: float = Field(3600.0, ge=60)

@@ -110,8 +110,16 @@ def _numeric(name: str, column: NDArray[np.float64]) -> ColumnProfile:
         nulls=len(column) - len(values),
         n=len(column),
         mean=float(values.mean()) if len(values) else None,
-        std=float(values.std(ddof=1)) if len(values) > 1 else None,
+        std=_std(values),
     )
+
+
+def _std(values: NDArray[np.float64]) -> float | None:
+    if len(values) < 2:
+        return None
+    if values.min() == values.max():  # rounding would make it 1e-17 or so, and any other value infinitely far
+        return 0.0
+    return float(values.std(ddof=1))
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -290,6 +290,7 @@ def _of_drift(report: DriftReport) -> Iterator[Metric]:
         columns.append(((PREDICTION,), report.prediction))
     labels = ("feature",)
     yield _gauge("drift_window_rows", "Rows that drift is computed from.", [((), report.n)])
+    yield _gauge("drift_reference_rows", "Rows of the reference.", [((), report.m)])
     yield _gauge("drift_psi", "Population stability index in nats.", [(n, c.psi) for n, c in columns], labels)
     yield _gauge(
         "drift_mean_shift",
@@ -297,5 +298,33 @@ def _of_drift(report: DriftReport) -> Iterator[Metric]:
         [(n, c.mean_shift) for n, c in columns],
         labels,
     )
-    yield _gauge("drifted", "1 if a limit is passed.", [(n, float(c.drifted)) for n, c in columns], labels)
+    yield _gauge("drift_ks", "Largest distance of the distribution functions.", [(n, c.ks) for n, c in columns], labels)
+    yield _gauge(
+        "drift_wasserstein",
+        "Area between the distribution functions in standard deviations of the reference.",
+        [(n, c.wasserstein) for n, c in columns],
+        labels,
+    )
+    yield _gauge(
+        "drift_effect", "Largest change in the probability of an event.", [(n, c.effect) for n, c in columns], labels
+    )
+    yield _gauge(
+        "drift_p_value",
+        "Smallest p-value, adjusted for all tests of all features.",
+        [(n, c.p_value) for n, c in columns],
+        labels,
+    )
+    yield _gauge("drifted", "1 if it has drifted.", [(n, float(c.drifted)) for n, c in columns], labels)
     yield _gauge("null_ratio", "Share of nulls.", [(n, c.null_rate) for n, c in columns], labels)
+    yield _gauge(
+        "out_of_range_ratio",
+        "Share of values outside the range of the reference.",
+        [(n, c.out_of_range_rate) for n, c in columns],
+        labels,
+    )
+    yield _gauge(
+        "unknown_ratio",
+        "Share of categories that training has not seen.",
+        [(n, c.unknown_rate) for n, c in columns],
+        labels,
+    )

@@ -1,5 +1,6 @@
 """The monitor's questions and answers: figures and drift of the served model, read from the shared counters."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 
 from services.monitor import windows
 from services.monitor.buckets import Buckets
-from services.monitor.drift import DriftReport, evaluate
+from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.flow import Flow, Streams
 from services.monitor.stats import Figures, figures
 from services.monitor.versions import Version, Versions, VersionUnknown
@@ -106,7 +107,7 @@ class Monitor:
         champion, now = await self.champion(), time.time()
         window = await self._newest(champion, now) if seconds is None else windows.last_seconds(seconds, now)
         summary = await self._buckets.read(champion.model, champion.version, champion.profile, window)
-        features, prediction = evaluate(champion.profile, summary, champion.limits)
+        features, prediction = await asyncio.to_thread(_evaluate, champion, summary)
         drifted = [name for name, column in features.items() if column.drifted]
         return DriftReport(
             window=window.seconds,
@@ -119,6 +120,8 @@ class Monitor:
             features=features,
             prediction=prediction,
             limits=vars(champion.limits),
+            false_alarms=champion.limits.false_alarms,
+            m=max(column.n for column in champion.profile.columns),
         )
 
     async def stats(self) -> Stats:
@@ -182,6 +185,12 @@ class Monitor:
             return (await self.champion()).version
         except NoModel:
             return None
+
+
+def _evaluate(champion: Version, summary: Summary) -> tuple[dict[str, ColumnDrift], ColumnDrift]:
+    from services.monitor.evaluate import evaluate  # noqa: PLC0415 - scipy takes a second and 80 MB
+
+    return evaluate(champion.profile, summary, champion.limits)
 
 
 def _figures(

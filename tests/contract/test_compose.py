@@ -137,7 +137,8 @@ def test_an_image_installs_its_own_lock_by_hash(service: str) -> None:
 @pytest.mark.parametrize("library", ["scikit-learn", "pandas", "mlflow", "scipy", "matplotlib"])
 def test_serving_images_have_no_training_library(service: str, library: str) -> None:
     lock = (ROOT / f"requirements/{service}.txt").read_text()
-    assert not re.search(rf"^{library}\b", lock, re.MULTILINE)
+    tests_drift = (service, library) == ("monitor", "scipy")
+    assert bool(re.search(rf"^{library}\b", lock, re.MULTILINE)) == tests_drift
 
 
 def test_no_secret_has_a_value_here() -> None:

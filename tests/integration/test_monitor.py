@@ -348,8 +348,9 @@ async def test_a_store_that_cannot_be_written_stops_neither_counting_nor_healing
 
 @pytest.mark.delivery
 async def test_it_serves_what_it_can_while_redis_is_away_and_goes_on_when_it_is_back(monitors: Monitors) -> None:
+    x = np.random.default_rng(1).permutation(_matrix(await _reference(monitors)))  # nothing drifts
     async with monitors.running() as client:
-        await monitors.send(monitors.event(10, 0, 1))
+        await monitors.send(an_event(x[:10], [30.0] * 10))
         await eventually(lambda: _equals(client, 10))
         assert (await get(client, "/health"))["status"] == "healthy"
 
@@ -365,7 +366,7 @@ async def test_it_serves_what_it_can_while_redis_is_away_and_goes_on_when_it_is_
 
         monitors.server.start()
         await monitors.redis.connection_pool.disconnect()  # the test's own, cut with the server
-        await monitors.send(monitors.event(10, 10, 2))
+        await monitors.send(an_event(x[10:20], [30.0] * 10, first=10, sequence=2, answered_before=10))
         await eventually(lambda: _equals(client, 20), within=30)
 
         async def healthy() -> bool:
@@ -419,7 +420,7 @@ async def test_rows_of_a_version_without_artifact_wait_and_are_then_counted_with
 async def test_drift_names_the_shifted_feature_and_no_other(monitors: Monitors) -> None:
     x, _ = monitors.rows(2000, seed=5, shift=4.0)
     # The other columns are the reference's own rows: no drift but the one that is meant.
-    reference = np.array([[np.nan if v is None else v for v in row] for row in await _reference(monitors)])
+    reference = _matrix(await _reference(monitors))
     x = np.column_stack(
         [x[:, i] if f.name == "length" else np.resize(reference[:, i], 2000) for i, f in _features(monitors)]
     )
@@ -480,6 +481,10 @@ async def _reference(monitors: Monitors) -> list[list[float | None]]:
         drawn: list[float | None] = [v for v, n in zip(values, column.counts, strict=True) for _ in range(n)]
         columns.append(drawn + [None] * column.nulls)
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _matrix(rows: list[list[float | None]]) -> Rows:
+    return np.array([[np.nan if v is None else v for v in row] for row in rows])
 
 
 async def _warns_of(client: httpx.AsyncClient, what: str) -> bool:
