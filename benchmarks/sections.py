@@ -50,4 +50,10 @@ SECTIONS = {
         "chunks that only sleep, with up to 64 scorers, and how many chunks one Valkey takes",
         8,
     ),
+    "drift": Section(
+        "benchmarks.drift.sections:drift",
+        "how often drift is found where there is none, and how soon where there is some, beside Evidently's preset",
+        25,
+        quick_minutes=3,
+    ),
 }

@@ -123,12 +123,6 @@ class PromotionParams(Section):
 
 
 class DriftParams(Section):
-    false_alarms: float = Field(0.001, gt=0, le=0.1)
-    """Largest probability that an evaluation of all features finds any drift where there is none."""
-    effect: float = Field(0.1, ge=0, le=1)
-    """Least change of a distribution that matters: of the probability of any range, or set of categories."""
-    rate: float = Field(0.05, ge=0, le=1)
-    """Least change that matters of the share of nulls, of new categories, and of values outside the range."""
     mean_shift: float = Field(2.0, gt=0)
     """In standard deviations of the reference."""
     psi: float = Field(0.2, gt=0)

@@ -28,6 +28,8 @@ LEAST_EXPECTED = 5.0
 UNSUSPICIOUS = 0.05
 """A larger p-value of chi² needs no second opinion: it is sound there, and nothing hangs on it."""
 
+_remembered = lru_cache(maxsize=1 << 14)  # a window is looked at more than once, and columns of few events are alike
+
 
 def ks_p(reference: Counts, live: Counts) -> float:
     """Return the p-value of the largest distance of the distribution functions at the bins' edges (Smirnov, 1939).
@@ -40,7 +42,7 @@ def ks_p(reference: Counts, live: Counts) -> float:
     return _smirnov(m, n, gap)
 
 
-@lru_cache(maxsize=1 << 14)  # whoever looks at a window again has the same distances
+@_remembered
 def _smirnov(m: int, n: int, gap: int) -> float:
     """Return the p-value of samples whose distribution functions are gap/(mn) apart.
 
@@ -109,6 +111,7 @@ def _exact_p(reference: Counts, live: Counts) -> float:
     return float(stats.chi2.sf(-2 * logs.sum(), 2 * len(p)))
 
 
+@_remembered
 def rate_p(found: int, n: int, before: int, m: int, *, only_more: bool = False) -> float:
     """Return the p-value of a rate, `found` of n rows in the window and `before` of m in the reference.
 
@@ -119,6 +122,7 @@ def rate_p(found: int, n: int, before: int, m: int, *, only_more: bool = False) 
     return more if only_more else min(1.0, 2 * min(more, float(stats.hypergeom.cdf(found, *law))))
 
 
+@_remembered
 def outside_p(outside: int, n: int, m: int) -> float:
     """Return the probability that `outside` or more of n rows lie outside the range of m other ones.
 
