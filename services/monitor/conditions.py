@@ -70,14 +70,24 @@ def of_quality(verdict: Verdict) -> Condition:
 
 
 def _drift(name: str, column: ColumnDrift, report: DriftReport) -> Condition:
-    measure = column.reasons[0] if column.reasons else "psi"
-    value, limit = (column.mean_shift if measure == "mean_shift" else column.psi), report.limits.get(measure)
-    state: State = "bad" if column.drifted else "good"
-    if state == "good" and column.n < report.limits.get("psi_min_rows", 0):
-        state = "unsure"
-    said = {"bad": "over", "unsure": "too few rows to compare with", "good": "within"}[state]
-    reason = f"{measure.replace('_', ' ')} {_text(value)}, {said} {_text(limit)}, in {column.n} rows"
-    return Condition("drift", name, state, reason, value, limit, report.model_version)
+    value, limit, reason = column.effect, report.limits.get("effect"), "no change that is sure and large enough"
+    state: State = "good"
+    if column.drifted:
+        state, measure = "bad", column.reasons[0]
+        value, limit = _measured(column, measure, report.limits)
+        reason = f"{measure.replace('_', ' ')} {_text(value)}, over {_text(limit)}"
+    elif column.n < report.limits.get("psi_min_rows", 0):
+        state, reason = "unsure", "too few rows for a change to be found"
+    elif column.suspect:
+        state, reason = "unsure", "nearly drifted"
+    return Condition("drift", name, state, f"{reason}, in {column.n} rows", value, limit, report.model_version)
+
+
+def _measured(column: ColumnDrift, measure: str, limits: Mapping[str, float]) -> tuple[float | None, float | None]:
+    """Return what a reason is about, and its limit; None where it is beyond any number."""
+    if measure in ("mean_shift", "psi"):
+        return (column.mean_shift if measure == "mean_shift" else column.psi), limits.get(measure)
+    return column.effect, limits.get("effect" if measure in ("ks", "chi2") else "rate")
 
 
 def _latency(windows: Mapping[float, Figures], mode: str, limit: float) -> Condition:

@@ -15,7 +15,7 @@ MIN, HOUR, DAY = 300, 3600, 86_400
 
 
 def a_report(**columns: ColumnDrift) -> DriftReport:
-    limits = {"mean_shift": 2.0, "psi": 0.2, "psi_min_rows": 200}
+    limits = {"mean_shift": 2.0, "psi": 0.2, "psi_min_rows": 200, "effect": 0.1, "rate": 0.05}
     return DriftReport(60.0, 500, NOW, NOW, "model", "3", [], columns, ColumnDrift(False, n=500, psi=0.1), limits)
 
 
@@ -23,7 +23,10 @@ def test_a_column_is_bad_with_the_figure_that_says_so() -> None:
     report = a_report(
         moved=ColumnDrift(True, ["mean_shift", "psi"], n=500, mean_shift=2.5, psi=3.0),
         spread=ColumnDrift(True, ["psi"], n=500, mean_shift=0.5, psi=0.4),
-        same=ColumnDrift(False, n=500, mean_shift=0.1, psi=0.05),
+        same=ColumnDrift(False, n=500, mean_shift=0.1, psi=0.05, effect=0.04),
+        shape=ColumnDrift(True, ["ks"], suspect=True, n=500, effect=0.3),
+        holes=ColumnDrift(True, ["null_rate"], suspect=True, n=500, effect=0.08),
+        nearly=ColumnDrift(False, suspect=True, n=500, effect=0.09),
         few=ColumnDrift(False, n=199, mean_shift=0.1, psi=0.5),
         fixed=ColumnDrift(True, ["mean_shift"], n=500, mean_shift=None, psi=0.1),
     )
@@ -32,6 +35,9 @@ def test_a_column_is_bad_with_the_figure_that_says_so() -> None:
         "moved": "bad",
         "spread": "bad",
         "same": "good",
+        "shape": "bad",
+        "holes": "bad",
+        "nearly": "unsure",
         "few": "unsure",
         "fixed": "bad",
         "prediction": "good",
@@ -39,6 +45,11 @@ def test_a_column_is_bad_with_the_figure_that_says_so() -> None:
     assert (found["moved"].value, found["moved"].threshold) == (2.5, 2.0)
     assert (found["spread"].value, found["spread"].threshold) == (0.4, 0.2)
     assert found["spread"].reason == "psi 0.4, over 0.2, in 500 rows"
+    assert found["shape"].reason == "ks 0.3, over 0.1, in 500 rows"
+    assert found["holes"].reason == "null rate 0.08, over 0.05, in 500 rows"
+    assert (found["same"].value, found["same"].threshold) == (0.04, 0.1)
+    assert found["nearly"].reason == "nearly drifted, in 500 rows"
+    assert found["few"].reason == "too few rows for a change to be found, in 199 rows"
     assert found["fixed"].reason == "mean shift beyond any, over 2, in 500 rows"
     assert {(each.rule, each.version) for each in found.values()} == {("drift", "3")}
 
