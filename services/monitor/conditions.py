@@ -13,6 +13,15 @@ from shared.profile import PREDICTION
 LATENCY_ROWS = 100
 """Of fewer, the slowest one alone would decide what the 99th percentile is."""
 
+_LIMITS = {
+    "ks": "effect",
+    "chi2": "effect",
+    "null_rate": "rate",
+    "out_of_range": "rate",
+    "new_categories": "rate",
+}
+"""The limit of each reason, where it has not its name."""
+
 Rule = Literal["drift", "latency", "quality"]
 State = Literal["bad", "unsure", "good"]
 
@@ -70,24 +79,36 @@ def of_quality(verdict: Verdict) -> Condition:
 
 
 def _drift(name: str, column: ColumnDrift, report: DriftReport) -> Condition:
-    value, limit, reason = column.effect, report.limits.get("effect"), "no change that is sure and large enough"
-    state: State = "good"
-    if column.drifted:
-        state, measure = "bad", column.reasons[0]
-        value, limit = _measured(column, measure, report.limits)
-        reason = f"{measure.replace('_', ' ')} {_text(value)}, over {_text(limit)}"
-    elif column.n < report.limits.get("psi_min_rows", 0):
-        state, reason = "unsure", "too few rows for a change to be found"
-    elif column.suspect:
-        state, reason = "unsure", "nearly drifted"
-    return Condition("drift", name, state, f"{reason}, in {column.n} rows", value, limit, report.model_version)
+    measure = column.reasons[0] if column.reasons else "effect"
+    value, limit = _measured(column, measure), report.limits.get(_LIMITS.get(measure, measure))
+    state: State = "bad" if column.drifted else "unsure" if column.suspect else "good"
+    if state == "good" and column.n < report.limits.get("psi_min_rows", 0):
+        state = "unsure"
+    also = f" (also {', '.join(column.reasons[1:])})" if column.reasons[1:] else ""
+    sure = "" if column.p_value is None else f", p {_text(column.p_value)}"
+    few = ", too few rows to be sure" if state == "unsure" and not column.suspect else ""
+    said = "over" if state == "bad" else "limit"
+    reason = f"{measure.replace('_', ' ')} {_text(value)}, {said} {_text(limit)}{also}{sure}, in {column.n} rows{few}"
+    return Condition("drift", name, state, reason, value, limit, report.model_version)
 
 
-def _measured(column: ColumnDrift, measure: str, limits: Mapping[str, float]) -> tuple[float | None, float | None]:
-    """Return what a reason is about, and its limit; None where it is beyond any number."""
-    if measure in ("mean_shift", "psi"):
-        return (column.mean_shift if measure == "mean_shift" else column.psi), limits.get(measure)
-    return column.effect, limits.get("effect" if measure in ("ks", "chi2") else "rate")
+def _measured(column: ColumnDrift, reason: str) -> float | None:
+    """Return the figure that a limit is compared with."""
+    match reason:
+        case "null_rate":
+            return _change(column.null_rate, column.reference_null_rate)
+        case "new_categories":
+            return _change(column.unknown_rate, column.reference_unknown_rate)
+        case "out_of_range":
+            return column.out_of_range_rate
+        case "mean_shift" | "psi" | "ks":
+            return getattr(column, reason)  # type: ignore[no-any-return]  # all of them numbers or nothing
+        case _:
+            return column.effect
+
+
+def _change(now: float | None, before: float | None) -> float | None:
+    return None if now is None else abs(now - (before or 0.0))
 
 
 def _latency(windows: Mapping[float, Figures], mode: str, limit: float) -> Condition:

@@ -16,6 +16,8 @@ class ColumnFigures:
     state: State
     psi: float | None
     mean_shift: float | None
+    effect: float | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ def evaluation_of(report: DriftReport, conditions: list[Condition], at: datetime
         model_version=report.model_version,
         rows=report.n,
         columns={
-            name: ColumnFigures(found["drift", name].state, column.psi, column.mean_shift)
+            name: ColumnFigures(
+                found["drift", name].state, column.psi, column.mean_shift, column.effect, column.p_value
+            )
             for name, column in columns_of(report).items()
         },
         p99={each.subject: each.value for each in conditions if each.rule == "latency"},

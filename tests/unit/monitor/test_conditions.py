@@ -15,7 +15,7 @@ MIN, HOUR, DAY = 300, 3600, 86_400
 
 
 def a_report(**columns: ColumnDrift) -> DriftReport:
-    limits = {"mean_shift": 2.0, "psi": 0.2, "psi_min_rows": 200, "effect": 0.1, "rate": 0.05}
+    limits = {"mean_shift": 2.0, "psi": 0.2, "psi_min_rows": 200}
     return DriftReport(60.0, 500, NOW, NOW, "model", "3", [], columns, ColumnDrift(False, n=500, psi=0.1), limits)
 
 
@@ -23,10 +23,7 @@ def test_a_column_is_bad_with_the_figure_that_says_so() -> None:
     report = a_report(
         moved=ColumnDrift(True, ["mean_shift", "psi"], n=500, mean_shift=2.5, psi=3.0),
         spread=ColumnDrift(True, ["psi"], n=500, mean_shift=0.5, psi=0.4),
-        same=ColumnDrift(False, n=500, mean_shift=0.1, psi=0.05, effect=0.04),
-        shape=ColumnDrift(True, ["ks"], suspect=True, n=500, effect=0.3),
-        holes=ColumnDrift(True, ["null_rate"], suspect=True, n=500, effect=0.08),
-        nearly=ColumnDrift(False, suspect=True, n=500, effect=0.09),
+        same=ColumnDrift(False, n=500, mean_shift=0.1, psi=0.05),
         few=ColumnDrift(False, n=199, mean_shift=0.1, psi=0.5),
         fixed=ColumnDrift(True, ["mean_shift"], n=500, mean_shift=None, psi=0.1),
     )
@@ -35,9 +32,6 @@ def test_a_column_is_bad_with_the_figure_that_says_so() -> None:
         "moved": "bad",
         "spread": "bad",
         "same": "good",
-        "shape": "bad",
-        "holes": "bad",
-        "nearly": "unsure",
         "few": "unsure",
         "fixed": "bad",
         "prediction": "good",
@@ -45,13 +39,45 @@ def test_a_column_is_bad_with_the_figure_that_says_so() -> None:
     assert (found["moved"].value, found["moved"].threshold) == (2.5, 2.0)
     assert (found["spread"].value, found["spread"].threshold) == (0.4, 0.2)
     assert found["spread"].reason == "psi 0.4, over 0.2, in 500 rows"
-    assert found["shape"].reason == "ks 0.3, over 0.1, in 500 rows"
-    assert found["holes"].reason == "null rate 0.08, over 0.05, in 500 rows"
-    assert (found["same"].value, found["same"].threshold) == (0.04, 0.1)
-    assert found["nearly"].reason == "nearly drifted, in 500 rows"
-    assert found["few"].reason == "too few rows for a change to be found, in 199 rows"
     assert found["fixed"].reason == "mean shift beyond any, over 2, in 500 rows"
     assert {(each.rule, each.version) for each in found.values()} == {("drift", "3")}
+
+
+def test_each_reason_is_told_by_its_own_figure_and_limit() -> None:
+    column = ColumnDrift(
+        True,
+        n=500,
+        p_value=0.00012,
+        effect=0.5,
+        ks=0.4,
+        null_rate=0.3,
+        reference_null_rate=0.1,
+        unknown_rate=0.25,
+        reference_unknown_rate=0.05,
+        out_of_range_rate=0.6,
+    )
+    limits = {"effect": 0.1, "rate": 0.05, "psi_min_rows": 200}
+    for reason, value, limit in (
+        ("ks", 0.4, 0.1),
+        ("chi2", 0.5, 0.1),
+        ("null_rate", 0.2, 0.05),
+        ("new_categories", 0.2, 0.05),
+        ("out_of_range", 0.6, 0.05),
+    ):
+        report = replace(a_report(x=replace(column, reasons=[reason, "psi"])), limits=limits)
+        found = next(each for each in of_drift(report) if each.subject == "x")
+        assert found.value == pytest.approx(value)
+        assert found.threshold == limit
+        assert found.reason.startswith(reason.replace("_", " "))
+        assert found.reason.endswith("(also psi), p 0.00012, in 500 rows")
+
+
+def test_a_suspect_column_is_neither_bad_nor_good() -> None:
+    (found, _) = sorted(of_drift(a_report(x=ColumnDrift(False, suspect=True, n=500))), key=lambda c: c.subject != "x")
+    assert found.state == "unsure"
+    assert "too few" not in found.reason
+    few = next(c for c in of_drift(a_report(x=ColumnDrift(False, n=5))) if c.subject == "x")
+    assert (few.state, few.reason.endswith("too few rows to be sure")) == ("unsure", True)
 
 
 def test_a_feature_with_the_name_of_the_prediction_stands_for_itself() -> None:
