@@ -30,6 +30,7 @@ from services.monitor.log.tidy import LogKeeper
 from services.monitor.log.writer import PredictionLog
 from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
+from services.monitor.report.reporter import Reporter
 from services.monitor.routes import create_app
 from services.monitor.runtime import Runtime
 from services.monitor.scorecard import Scorecard
@@ -134,6 +135,7 @@ def build(settings: MonitorSettings) -> Runtime:
             model=settings.model_name,
             patience=Patience(settings.monitor_feedback_days * DAY, settings.monitor_feedback_waiting),
         ),
+        reporter=Reporter(monitor, buckets, watch, quality),
         buckets=buckets,
         streams=streams,
         consumers=Consumers(

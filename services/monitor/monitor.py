@@ -53,6 +53,15 @@ class Stats:
     flow: Flow
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A comparison, and what it was made from."""
+
+    champion: Version
+    summary: Summary
+    report: DriftReport
+
+
 class Monitor:
     """Answers questions about one model. Redis errors pass through: the caller knows what to do without an answer.
 
@@ -96,6 +105,10 @@ class Monitor:
             raise NoModel(f"the store cannot be read: {error}") from error
 
     async def drift(self, seconds: float | None = None) -> DriftReport:
+        """Say how far the champion's live rows are from its reference; see `compare`."""
+        return (await self.compare(seconds)).report
+
+    async def compare(self, seconds: float | None = None) -> Compared:
         """Compare the champion's live rows with its reference.
 
         Args:
@@ -109,7 +122,7 @@ class Monitor:
         summary = await self._buckets.read(champion.model, champion.version, champion.profile, window)
         features, prediction = await asyncio.to_thread(_evaluate, champion, summary)
         drifted = [name for name, column in features.items() if column.drifted]
-        return DriftReport(
+        report = DriftReport(
             window=window.seconds,
             n=summary.get("n", 0),
             since=_time(window.start),
@@ -123,6 +136,7 @@ class Monitor:
             false_alarms=champion.limits.false_alarms,
             m=max(column.n for column in champion.profile.columns),
         )
+        return Compared(champion, summary, report)
 
     async def stats(self) -> Stats:
         """Describe what was predicted, over each of its windows and since ever, and the state of the pipeline."""

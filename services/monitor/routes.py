@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi_offline import FastAPIOffline
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
@@ -21,6 +21,8 @@ from services.monitor.drift import DriftReport
 from services.monitor.live_quality import QualityReport
 from services.monitor.monitor import NoModel, Stats
 from services.monitor.problems import problem
+from services.monitor.report.data import Condition
+from services.monitor.report.page import POLICY
 from services.monitor.runtime import Runtime
 from services.monitor.windows import InvalidWindow, parse_length
 from shared.broker import is_up
@@ -29,6 +31,14 @@ from shared.telemetry import get_logger
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _SLUGS = {404: "not-found", 405: "method-not-allowed"}
+
+LookBack = Annotated[
+    str | None,
+    Query(
+        description="How far to look back: 5m, 1h, 24h or seconds. Default: as many minutes as have enough rows.",
+        examples=["1h"],
+    ),
+]
 
 log = get_logger(__name__)
 
@@ -107,16 +117,7 @@ def _add_figures(app: FastAPI, runtime: Runtime) -> None:
         return await monitor.stats()
 
     @app.get("/drift")
-    async def drift(
-        window: Annotated[
-            str | None,
-            Query(
-                description="How far to look back: 5m, 1h, 24h or seconds. Default: the fewest newest minutes with "
-                "enough rows.",
-                examples=["1h"],
-            ),
-        ] = None,
-    ) -> DriftReport:
+    async def drift(window: LookBack = None) -> DriftReport:
         """The champion's live rows against its reference, per feature and for the prediction."""
         seconds = None if window is None else parse_length(window, monitor.keep_seconds)
         return await monitor.drift(seconds)
@@ -125,6 +126,13 @@ def _add_figures(app: FastAPI, runtime: Runtime) -> None:
     async def quality() -> QualityReport:
         """Predictions whose actual value is known: errors with their intervals, per version and window."""
         return await runtime.quality.report()
+
+    @app.get("/report", response_class=HTMLResponse)
+    async def report(window: LookBack = None) -> HTMLResponse:
+        """All of it as a page: distributions, drift and latency over time, quality, alerts. It loads nothing else."""
+        health = await _health(runtime)
+        page = await runtime.reporter.page(window, Condition(health.status, health.warnings))
+        return HTMLResponse(page, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
 
     @app.get("/metrics", response_class=Response)
     async def metrics(request: Request) -> Response:

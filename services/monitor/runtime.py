@@ -22,6 +22,7 @@ from services.monitor.log.tidy import LogKeeper
 from services.monitor.log.writer import PredictionLog
 from services.monitor.metrics import Metrics, Snapshot
 from services.monitor.monitor import Monitor, NoModel
+from services.monitor.report.reporter import Reporter
 from services.monitor.watch import Watch
 from services.monitor.webhooks import Webhooks
 from shared.broker import check_server
@@ -46,6 +47,7 @@ class Runtime:
     monitor: Monitor
     quality: LiveQuality
     joiner: Joiner
+    reporter: Reporter
     buckets: Buckets
     streams: Streams
     consumers: Consumers

@@ -2,7 +2,21 @@
 
 import typer
 
-from tasador.cli import config, dead_letter, doctor, feedback, job, log, model, predict, score, stack, torture, train
+from tasador.cli import (
+    config,
+    dead_letter,
+    doctor,
+    drift,
+    feedback,
+    job,
+    log,
+    model,
+    predict,
+    score,
+    stack,
+    torture,
+    train,
+)
 
 app = typer.Typer(
     name="tasador",
@@ -12,7 +26,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (stack, train, predict, score, job, dead_letter, feedback, log, model, config, doctor, torture):
+for commands in (
+    stack,
+    train,
+    predict,
+    score,
+    job,
+    dead_letter,
+    feedback,
+    drift,
+    log,
+    model,
+    config,
+    doctor,
+    torture,
+):
     commands.add_to(app)
 
 

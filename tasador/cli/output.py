@@ -25,6 +25,8 @@ class Exit(IntEnum):
     PARTIAL = 3
     """Done, but some rows failed."""
     NOT_FOUND = 4
+    DRIFTED = 5
+    """Done, and something has drifted."""
 
 
 class Format(StrEnum):

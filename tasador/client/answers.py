@@ -201,6 +201,39 @@ class DeletedRows(Answer):
     files: int
 
 
+class ColumnDrift(Answer):
+    """A feature, or the prediction, against its reference; what a newer monitor says besides is kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    drifted: bool
+    reasons: list[str] = []
+    kind: str
+    n: int
+    mean_shift: float | None = None
+    psi: float | None = None
+    mean: float | None = None
+    reference_mean: float | None = None
+    null_rate: float | None = None
+    reference_null_rate: float | None = None
+
+
+class Drift(Answer):
+    """The champion's rows of a window against its reference."""
+
+    window: float
+    """Seconds."""
+    n: int
+    since: AwareDatetime
+    until: AwareDatetime
+    model_name: str
+    model_version: str
+    drifted: list[str]
+    features: dict[str, ColumnDrift]
+    prediction: ColumnDrift
+    limits: dict[str, Any] = {}
+
+
 class Dropped(Answer):
     dropped: int
 

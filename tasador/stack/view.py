@@ -118,7 +118,7 @@ def addresses(state: StackState) -> list[str]:
     pages = {
         "API docs": f"{state.gateway_url}/docs",
         "Metrics": f"{state.gateway_url}/metrics",
-        "Monitor": f"{state.monitor_url}/stats",
+        "Monitor": f"{state.monitor_url}/report",
         "MLflow": _mlflow(state),
     }
     return ["", *(f"{name:<9} {url}" for name, url in pages.items() if url), ""]

@@ -21,8 +21,12 @@ ONLY_IN_TROUBLE = {
     "Share of requests that failed",
     "Features that have drifted",
     "Nulls",
+    "Outside the range of the training",
+    "Categories that training has not seen",
+    "What the monitor alerts about",
+    "Live error",
 }
-"""Panels that are empty while all is well."""
+"""Panels that are empty while all is well, or while nobody has said what really happened."""
 RULES = {path.name for path in (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")}
 
 

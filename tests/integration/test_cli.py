@@ -10,10 +10,11 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 import pytest
@@ -27,6 +28,8 @@ from tests.kernels import can_compile, compiled
 
 ROOT = Path(__file__).parent.parent.parent
 ROWS = 240
+
+T = TypeVar("T")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -322,3 +325,43 @@ def test_the_client_raises_by_what_can_be_done(stack: Stack) -> None:
     (port,) = free_ports(1)
     with Client(f"http://127.0.0.1:{port}") as nobody, pytest.raises(Unreachable, match="tasador up"):
         nobody.health()
+
+
+def test_drift_is_shown_told_by_the_exit_code_and_saved_as_a_page(stack: Stack, tmp_path: Path) -> None:
+    rows = [{"size": 150 + i % 50, "zone": "south"} for i in range(1000)]
+    with Client(stack.url) as client:
+        client.predict_batch(rows)
+    page = tmp_path / "report.html"
+
+    def drifted() -> subprocess.CompletedProcess[str] | None:
+        done = stack.run("drift", "--window", "5m", "--report", str(page), "-o", "json")
+        return done if done.returncode == 5 else None
+
+    done = until(drifted)
+    found = json.loads(done.stdout)
+    assert {"zone", "size"} <= set(found["drifted"])
+    assert found["features"]["zone"]["kind"] == "categorical"
+    assert found["features"]["zone"]["unknown_rate"] == 0  # what the client does not know of is kept
+    assert str(page) in done.stderr
+    assert "<svg" in page.read_text()
+    shown = stack.run("drift", "--window", "5m")
+    assert shown.returncode == 5
+    first = shown.stdout.splitlines()[1]
+    assert ("drifted" in first, "█" in first) == (True, True)
+    assert "rows of the last" in shown.stderr
+    refused = stack.run("drift", "--window", "99d")
+    assert (refused.returncode, "99d" in refused.stderr) == (1, True)
+
+
+def test_a_monitor_that_is_not_there_is_named(stack: Stack) -> None:
+    (port,) = free_ports(1)
+    done = stack.run("drift", "--url", f"http://127.0.0.1:{port}")
+    assert (done.returncode, f"127.0.0.1:{port}" in done.stderr) == (1, True)
+
+
+def until(look: Callable[[], T | None], seconds: float = 30.0) -> T:
+    """Look again and again, for so long, until there is something."""
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None:
+        assert time.monotonic() < deadline, "it did not come"
+    return found
