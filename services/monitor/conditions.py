@@ -6,7 +6,7 @@ from typing import Literal
 
 from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.layout import MODES
-from services.monitor.live_quality import Verdict
+from services.monitor.quality import Verdict
 from services.monitor.stats import Figures
 from shared.profile import PREDICTION
 
@@ -67,15 +67,15 @@ def of_latency(windows: Mapping[float, Figures], limit: float, every: float) -> 
 
 def of_quality(verdict: Verdict) -> Condition:
     """Return the condition of the champion's labelled rows: are its errors larger than its training promised?"""
-    rmse, limit, n = verdict.rmse, verdict.limit, verdict.labelled.quality.n
+    rmse, limit, n = verdict.quality.rmse, verdict.limit, verdict.quality.n
     state: State = "bad" if verdict.bad else "good" if verdict.good else "unsure"
     if rmse is None or not verdict.enough:
-        reason = f"{n} labelled rows, fewer than {verdict.version.quality.min_labels}"
+        reason = f"{n} labelled rows, fewer than {verdict.min_labels}"
     else:
         said = {"bad": "over", "unsure": "not surely within", "good": "within"}[state]
         interval = "" if rmse.low is None else f" ({_text(rmse.low)} to {_text(rmse.high)})"
         reason = f"live RMSE {_text(rmse.value)}{interval}, {said} {_text(limit)}, in {n} labelled rows"
-    return Condition("quality", "rmse", state, reason, rmse.value if rmse else None, limit, verdict.version.version)
+    return Condition("quality", "rmse", state, reason, rmse.value if rmse else None, limit, verdict.version)
 
 
 def _drift(name: str, column: ColumnDrift, report: DriftReport) -> Condition:

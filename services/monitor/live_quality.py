@@ -11,7 +11,7 @@ from services.monitor.buckets import Buckets
 from services.monitor.feedback.inbox import Inbox
 from services.monitor.feedback.joiner import OUTCOMES
 from services.monitor.monitor import Monitor
-from services.monitor.quality import Estimate
+from services.monitor.quality import Verdict
 from services.monitor.scorecard import Labelled, Scorecard
 from services.monitor.versions import Training, Version, Versions, VersionUnknown
 from services.monitor.windows import parse_length
@@ -55,36 +55,6 @@ class QualityReport:
     versions: dict[str, VersionQuality]
     """Those with labelled rows, and the champion."""
     feedback: FeedbackCounts
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The champion's labelled rows against its training."""
-
-    version: Version
-    labelled: Labelled
-    expected: float
-    """RMSE on the test rows of its training."""
-    limit: float
-    """RMSE that is bad."""
-
-    @property
-    def rmse(self) -> Estimate | None:
-        return self.labelled.quality.rmse
-
-    @property
-    def enough(self) -> bool:
-        """Whether there are enough labelled rows to say anything."""
-        return self.labelled.quality.n >= self.version.quality.min_labels
-
-    @property
-    def bad(self) -> bool:
-        """Whether it is beyond the limit, and not only by chance."""
-        return self.enough and self.rmse is not None and self.rmse.low is not None and self.rmse.low > self.limit
-
-    @property
-    def good(self) -> bool:
-        return self.enough and self.rmse is not None and self.rmse.value <= self.limit
 
 
 class LiveQuality:
@@ -141,8 +111,8 @@ class LiveQuality:
         version = await self._monitor.champion()
         window = min(version.quality.window, self._scorecard.longest)
         labelled = (await self._read(version, [window], time.time()))[0]
-        expected = version.training.test["rmse"]
-        return Verdict(version, labelled, expected, expected * (1 + version.quality.max_rmse_increase))
+        limit = version.training.test["rmse"] * (1 + version.quality.max_rmse_increase)
+        return Verdict(version.version, labelled.quality, version.quality.min_labels, limit)
 
     async def _read(self, version: Version, windows: Sequence[float], now: float) -> list[Labelled]:
         return await self._scorecard.read(version.model, version.version, version.profile.prediction, windows, now)

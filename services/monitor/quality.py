@@ -61,6 +61,33 @@ class Quality:
     """Mean of prediction - actual: above 0 the model predicts too much."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """A version's labelled rows against what its training promised."""
+
+    version: str
+    quality: Quality
+    min_labels: int
+    """Fewer rows say nothing."""
+    limit: float
+    """RMSE that is bad."""
+
+    @property
+    def enough(self) -> bool:
+        return self.quality.n >= self.min_labels
+
+    @property
+    def bad(self) -> bool:
+        """Whether it is beyond the limit, and not only by chance."""
+        rmse = self.quality.rmse
+        return self.enough and rmse is not None and rmse.low is not None and rmse.low > self.limit
+
+    @property
+    def good(self) -> bool:
+        rmse = self.quality.rmse
+        return self.enough and rmse is not None and rmse.value <= self.limit
+
+
 def summarise_quality(
     reference: ColumnProfile, predictions: NDArray[np.float64], actual: NDArray[np.float64]
 ) -> Summary:

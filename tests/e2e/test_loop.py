@@ -75,7 +75,9 @@ def evaluations(stack: LocalStack) -> int:
 
 
 def decisions(stack: LocalStack) -> list[dict[str, Any]]:
-    return [entry for entry in stack.get("gateway", "/models")["history"] if entry.get("decision")]
+    """What became of trainings, oldest first."""
+    found = [entry for entry in stack.get("gateway", "/models")["history"] if entry.get("decision")]
+    return sorted(found, key=lambda entry: str(entry["at"]))
 
 
 def test_normal_traffic_raises_no_alert(stack: LocalStack) -> None:
@@ -109,6 +111,18 @@ def test_a_shifted_feature_is_named_the_model_is_trained_anew_on_what_happened_a
     assert "size" in {alert["subject"] for alert in resolved}
 
 
+def test_drift_alone_does_not_promote_and_why_is_in_the_history(stack: LocalStack) -> None:
+    before = stack.get("gateway", "/model/info")["version"]
+    count = len(decisions(stack))
+    serve(stack, flats(3000, seed=6, center=5.0, old=4.0))
+    stack.wait(lambda: "age" in firing(stack), within=90)
+    stack.wait(lambda: len(decisions(stack)) > count, within=240)
+    refused = decisions(stack)[-1]
+    assert (refused["action"], refused["decision"]["trigger"]) == ("held_back", "drift")
+    assert stack.get("gateway", "/model/info")["version"] == before
+    assert "age" in firing(stack)
+
+
 def test_the_new_model_is_better_where_the_old_one_was_wrong_and_the_figures_say_so(stack: LocalStack) -> None:
     said = serve(stack, flats(1000, seed=5, center=5.0))
     with stack.client() as client:
@@ -123,15 +137,3 @@ def test_the_new_model_is_better_where_the_old_one_was_wrong_and_the_figures_say
     found = stack.get("monitor", "/quality")["versions"]
     old, new = (found[name]["lifetime"]["quality"]["rmse"] for name in ("1", version))
     assert new["high"] < old["low"] / 3
-
-
-def test_drift_alone_does_not_promote_and_why_is_in_the_history(stack: LocalStack) -> None:
-    before = stack.get("gateway", "/model/info")["version"]
-    count = len(decisions(stack))
-    serve(stack, flats(3000, seed=6, center=5.0, old=4.0))
-    stack.wait(lambda: "age" in firing(stack), within=90)
-    stack.wait(lambda: len(decisions(stack)) > count, within=240)
-    refused = decisions(stack)[-1]
-    assert (refused["action"], refused["decision"]["trigger"]) == ("held_back", "drift")
-    assert stack.get("gateway", "/model/info")["version"] == before
-    assert "age" in firing(stack)

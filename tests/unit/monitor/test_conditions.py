@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.monitor.conditions import LATENCY_ROWS, of_drift, of_latency
+from services.monitor.conditions import LATENCY_ROWS, of_drift, of_latency, of_quality
 from services.monitor.drift import ColumnDrift, DriftReport
 from services.monitor.layout import MODES
+from services.monitor.quality import Estimate, Quality, Verdict
 from services.monitor.stats import Figures, Latency, figures
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -78,6 +79,27 @@ def test_a_suspect_column_is_neither_bad_nor_good() -> None:
     assert "too few" not in found.reason
     few = next(c for c in of_drift(a_report(x=ColumnDrift(False, n=5))) if c.subject == "x")
     assert (few.state, few.reason.endswith("too few rows to be sure")) == ("unsure", True)
+
+
+@pytest.mark.parametrize(
+    ("rmse", "n", "state", "said"),
+    [
+        (Estimate(4.0, 3.7, 4.3), 500, "bad", "live RMSE 4 (3.7 to 4.3), over 3.6, in 500 labelled rows"),
+        (
+            Estimate(3.8, 3.5, 4.1),
+            500,
+            "unsure",
+            "live RMSE 3.8 (3.5 to 4.1), not surely within 3.6, in 500 labelled rows",
+        ),
+        (Estimate(3.0, 2.7, 3.3), 500, "good", "live RMSE 3 (2.7 to 3.3), within 3.6, in 500 labelled rows"),
+        (Estimate(9.0, 8.7, 9.3), 99, "unsure", "99 labelled rows, fewer than 100"),
+        (None, 0, "unsure", "0 labelled rows, fewer than 100"),
+    ],
+)
+def test_quality_is_bad_when_its_interval_is(rmse: Estimate | None, n: int, state: str, said: str) -> None:
+    found = of_quality(Verdict("3", Quality(n, rmse, None, None, None), min_labels=100, limit=3.6))
+    assert (found.state, found.reason) == (state, said)
+    assert (found.rule, found.subject, found.threshold, found.version) == ("quality", "rmse", 3.6, "3")
 
 
 def test_a_feature_with_the_name_of_the_prediction_stands_for_itself() -> None:
