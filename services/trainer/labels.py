@@ -10,13 +10,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from services.trainer.table import RawColumn, raw_column
+from shared.logged import LABELLED, LOGGED, UNKNOWN
 from shared.params import Kind
 from shared.signature import MAX_MAGNITUDE, Feature, Signature
 
 KEY = ("request_id", "index")
-OWN_COLUMNS = frozenset((*KEY, "time", "labelled_at", "model_version", "prediction", "actual", "mode", "latency"))
-UNKNOWN = "<unknown>"
-"""What stands for a category that the version did not know: its text was not kept."""
+OWN_COLUMNS = frozenset((*LOGGED, *LABELLED))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,6 @@ from services.monitor.log.rows import by_day, check_schema
 from services.monitor.log.shelf import Shelf
 from shared.store import ObjectNotFound
 
-OWN = ("actual", "labelled_at", "entry")
-"""Columns beside the log's. A feature with one of these names is `feature.<name>`, as one with a name of the log's."""
 _KEY = ["request_id", "index", "time", "actual", "labelled_at", "entry"]
 
 

@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from services.monitor.feedback.labels import OWN
 from services.monitor.feedback.values import JOB, Key, Value
 from services.monitor.log.files import FileDamaged
 from services.monitor.log.rows import COLUMNS, SchemaTooNew, column_names, feature_columns
 from services.monitor.versions import Version, Versions, VersionUnknown
 from shared.chunks import ChunkInvalid, decode_chunk, decode_part
 from shared.jobs import JobRecord, JobSpec, job_time
+from shared.logged import LABELLED
 from shared.records import read_record, read_spec
 from shared.store import ObjectNotFound, Store
 from shared.telemetry import get_logger
@@ -54,8 +54,8 @@ class Matches:
             "labelled_at": pa.array([value.at for value in values], pa.timestamp("us", "UTC")),
             "entry": pa.array([value.entry for value in values], pa.string()),
         }
-        assert tuple(columns) == OWN
-        names = [f"feature.{name}" if name in OWN else name for name in rows.column_names]
+        assert tuple(columns) == LABELLED
+        names = [f"feature.{name}" if name in LABELLED else name for name in rows.column_names]
         rows = rows.rename_columns(names)
         for name, column in columns.items():
             rows = rows.append_column(name, column)

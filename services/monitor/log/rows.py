@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from services.monitor.fold import InvalidEvent, check_columns, encoded_rows
 from shared.events import PredictionsLogged
+from shared.logged import LOGGED, UNKNOWN
 from shared.signature import Feature, Signature
 
 SCHEMA_VERSION = 1
@@ -29,8 +30,7 @@ FIXED = pa.schema(
 )
 """The columns that do not depend on the version."""
 COLUMNS = tuple(FIXED.names)
-UNKNOWN = "<unknown>"
-"""Logged for a category that training has not seen: the event carries only that it was unknown."""
+assert COLUMNS == LOGGED
 _ROW_GROUP_BYTES = 1 << 20
 _ROW_GROUP_ROWS = (1_000, 5_000)
 """A row group is the least that a lookup reads, and each takes room in the footer: 100 bytes a column."""

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.monitor.fold import InvalidEvent
-from services.monitor.log.rows import UNKNOWN, by_day, column_names, to_parquet, to_table
+from services.monitor.log.rows import by_day, column_names, to_parquet, to_table
 from tests.unit.monitor.builders import a_signature, an_event
 
 
