@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from tasador.cli.connect import MonitorUrlOption, monitoring
-from tasador.cli.output import Exit, Format, FormatOption, err, out, print_json, print_rows
+from tasador.cli.output import Exit, Format, FormatOption, err, print_json, print_rows
 from tasador.client import Drift
 from tasador.client.answers import ColumnDrift
 
 PREDICTION = "prediction"
 _CELLS = 16  # of a bar
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_STATES = ("drifted", "suspect", "clear")
 _LONGEST = 40  # characters of a name
 
 
@@ -49,40 +50,42 @@ def drift(
         raise typer.Exit(Exit.DRIFTED)
 
 
-def bar(value: float, full: float, cells: int = _CELLS) -> str:
-    """Return a value as a bar of blocks, to an eighth of a cell; a full one for all that is more than `full`."""
-    eighths = round(min(max(value / full, 0.0), 1.0) * cells * 8) if full > 0 else 0
-    whole, rest = divmod(eighths, 8)
+def bar(share: float, cells: int = _CELLS) -> str:
+    """Return a share of 1 as a bar of blocks, to an eighth of a cell."""
+    whole, rest = divmod(round(min(max(share, 0.0), 1.0) * cells * 8), 8)
     return "█" * whole + (_EIGHTHS[rest] if rest else "")
 
 
 def _show(found: Drift) -> None:
     columns = [(PREDICTION, found.prediction), *found.features.items()]
-    columns.sort(key=lambda each: (not each[1].drifted, -(each[1].psi or 0.0)))
-    full = max([found.limits.get("psi", 0.0), *(column.psi or 0.0 for _, column in columns)])
-    rows = [_row(name, column, full) for name, column in columns]
-    print_rows(rows, ["column", "state", "psi", "", "mean shift", "mean", "nulls"], "No columns.")
-    minutes = f"{found.window / 60:.3g} minutes"
+    columns.sort(key=lambda each: (_STATES.index(_state(each[1])), -(each[1].effect or 0.0)))
+    rows = [_row(name, column) for name, column in columns]
+    print_rows(rows, ["column", "state", "effect", "", "p", "psi", "mean shift", "mean", "nulls"], "No columns.")
+    when = f"{found.n:,} rows of the last {found.window / 60:.3g} minutes"
     err().print(
-        f"Version {found.model_version} of {found.model_name}: {found.n:,} rows of the last {minutes}.",
+        f"Version {found.model_version} of {found.model_name}: {when}.",
         style="dim",
         markup=False,
         soft_wrap=True,
     )
-    if not found.n:
-        out().print("No rows in this time.")
 
 
-def _row(name: str, column: ColumnDrift, full: float) -> dict[str, Any]:
+def _row(name: str, column: ColumnDrift) -> dict[str, Any]:
     return {
         "column": name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…",
-        "state": "drifted" if column.drifted else "clear",
+        "state": _state(column),
+        "effect": _short(column.effect),
+        "": bar(column.effect or 0.0),
+        "p": _short(column.p_value),
         "psi": _short(column.psi),
-        "": bar(column.psi or 0.0, full),
         "mean shift": _short(column.mean_shift),
         "mean": _change(column.reference_mean, column.mean),
         "nulls": _change(column.reference_null_rate, column.null_rate) if column.null_rate else "",
     }
+
+
+def _state(column: ColumnDrift) -> str:
+    return _STATES[0] if column.drifted else _STATES[1] if column.suspect else _STATES[2]
 
 
 def _change(before: float | None, now: float | None) -> str:

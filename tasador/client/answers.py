@@ -207,9 +207,14 @@ class ColumnDrift(Answer):
     model_config = ConfigDict(extra="allow")
 
     drifted: bool
+    suspect: bool
+    """It has drifted, or nearly."""
     reasons: list[str] = []
     kind: str
     n: int
+    effect: float | None = None
+    """Largest change in the probability of anything."""
+    p_value: float | None = None
     mean_shift: float | None = None
     psi: float | None = None
     mean: float | None = None
@@ -231,7 +236,6 @@ class Drift(Answer):
     drifted: list[str]
     features: dict[str, ColumnDrift]
     prediction: ColumnDrift
-    limits: dict[str, Any] = {}
 
 
 class Dropped(Answer):

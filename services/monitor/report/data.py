@@ -76,11 +76,11 @@ class ModeHistory:
 
 @dataclass(frozen=True)
 class DriftHistory:
-    """How far columns were from the reference in each step; None where there were too few rows."""
+    """How far columns were from the reference in each step, as a share of what it takes to matter.
 
-    measure: str
-    limit: float
-    """From where on it matters."""
+    None where there were too few rows.
+    """
+
     columns: tuple[tuple[str, tuple[float | None, ...]], ...]
     """Names, which a feature may share with the prediction, and values; the prediction first."""
 

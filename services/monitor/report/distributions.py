@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from services.monitor.drift import ColumnDrift
 from services.monitor.report.data import Bar, Column, Histogram
-from services.monitor.report.measures import effect_of, facts, state_of
+from services.monitor.report.measures import facts, state_of
 from services.monitor.report.words import number
 from shared.profile import ColumnProfile, column_counts, sums_outside
 
@@ -40,7 +40,7 @@ def column_of(
         name=profile.name,
         state=state_of(drift),
         rows=rows,
-        effect=effect_of(drift),
+        effect=drift.effect,
         facts=facts(drift),
         histogram=_histogram(profile, reference, counts, rows, drift) if profile.edges else None,
         categories=_categories(reference, counts, profile.n, rows, categories) if categories else (),

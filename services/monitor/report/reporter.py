@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,9 +12,9 @@ from services.monitor.layout import TIMES
 from services.monitor.live_quality import LiveQuality
 from services.monitor.monitor import Compared, Monitor, NoModel
 from services.monitor.report import history
-from services.monitor.report.data import Column, Comparison, Condition, DriftHistory, History, Report, State
+from services.monitor.report.data import Column, Comparison, Condition, DriftHistory, History, Report
 from services.monitor.report.distributions import column_of
-from services.monitor.report.measures import NAME, limit_of, measured
+from services.monitor.report.measures import RANKS, of_what_it_takes
 from services.monitor.report.page import PICTURED, render
 from services.monitor.report.sources import line_of, quality_of
 from services.monitor.versions import Version
@@ -24,9 +24,6 @@ from shared.profile import ColumnProfile, Summary, merge
 
 VERSIONS: Final = 20
 """Whose rows are in the timelines, those that predicted last."""
-
-
-_RANKS: Final[Mapping[State, int]] = {"drifted": 0, "suspect": 1, "clear": 2}
 
 
 class Reporter:
@@ -114,7 +111,7 @@ class Reporter:
             summaries.append({name: summary[name] for name in TIMES if name in summary})
             found.append(await asyncio.to_thread(_distances, columns, summary, champion))
         names = [column.name for _, column in columns]
-        return DriftHistory(NAME, limit_of(champion.limits), tuple(zip(names, zip(*found, strict=True), strict=True)))
+        return DriftHistory(tuple(zip(names, zip(*found, strict=True), strict=True)))
 
     async def _oldest(self, versions: Sequence[str], now: float) -> float | None:
         """Return when, within the last day, the first prediction was made, to the hour."""
@@ -140,7 +137,7 @@ def _comparison(compared: Compared) -> Comparison:
 
 
 def _by_effect(column: Column) -> tuple[int, float]:
-    return _RANKS[column.state], -(column.effect or 0.0)
+    return RANKS[column.state], -(column.effect or 0.0)
 
 
 def _pictured(champion: Version, comparison: Comparison) -> list[tuple[str, ColumnProfile]]:
@@ -151,4 +148,4 @@ def _pictured(champion: Version, comparison: Comparison) -> list[tuple[str, Colu
 
 
 def _distances(columns: Sequence[tuple[str, ColumnProfile]], summary: Summary, champion: Version) -> list[float | None]:
-    return [measured(column, prefix, summary, champion.limits) for prefix, column in columns]
+    return [of_what_it_takes(column, prefix, summary, champion.limits) for prefix, column in columns]

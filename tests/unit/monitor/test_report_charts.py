@@ -77,7 +77,7 @@ def test_a_column_of_which_nothing_is_known_has_no_picture() -> None:
 @pytest.mark.parametrize("drawn", [
     distribution(a_column(EVIL)),
     distribution(a_column(EVIL, categories=(Bar(EVIL, 0.2, 0.3), Bar("b", 0.8, 0.7)))),
-    heatmap(DriftHistory("PSI", 0.2, ((EVIL, (0.1, None, 0.3, 1.0)),)), a_history()),
+    heatmap(DriftHistory(((EVIL, (0.1, None, 0.3, 1.0)),)), a_history()),
     errors(VersionQuality(EVIL, {"rmse": 2.0}, {EVIL: scored(9, an_estimate(1.0))})),
 ])  # fmt: skip
 def test_names_are_text_and_nothing_else(drawn: Markup) -> None:
@@ -105,11 +105,11 @@ def test_a_mode_of_which_no_time_is_known_is_drawn() -> None:
     assert of_class(history(a_mode([None] * 4), a_history()), "axis")
 
 
-def test_cells_are_coloured_by_their_share_of_the_limit_and_marked_over_it() -> None:
-    assert [level(value, 0.2) for value in (0.0, 0.06, 0.15, 0.3, 0.6)] == [0, 1, 2, 3, 4]
-    drawn = heatmap(DriftHistory("PSI", 0.2, (("size", (0.0, None, 0.3, 0.6)),)), a_history())
+def test_cells_are_coloured_by_how_far_they_are_and_marked_over_it() -> None:
+    assert [level(value) for value in (0.0, 0.3, 0.8, 1.5, 3.0)] == [0, 1, 2, 3, 4]
+    drawn = heatmap(DriftHistory((("size", (0.0, None, 1.5, 3.0)),)), a_history())
     assert [len(of_class(drawn, name)) for name in ("h0", "h3", "h4", "over")] == [1, 1, 1, 2]
-    assert "over the limit at some time: size" in parsed(drawn).get("aria-label", "")
+    assert "too far at some time: size" in parsed(drawn).get("aria-label", "")
 
 
 def test_an_interval_is_drawn_beside_the_error_of_the_training() -> None:

@@ -65,7 +65,7 @@ def test_a_report_shows_every_part() -> None:
     report = a_report(
         alerts=(an_alert(), an_alert(state="resolved", subject="zone", resolved_at=NOW)),
         quality=a_quality({"24h": scored(40, an_estimate(4.0, 3.5, 4.5), an_estimate(2.5))}),
-        history=a_history(a_mode([1e-5] * 4), drift=DriftHistory("PSI", 0.2, (("size", (0.1,) * 4),))),
+        history=a_history(a_mode([1e-5] * 4), drift=DriftHistory((("size", (0.1,) * 4),))),
     )
     page = render(report)
     found = Page(page)
@@ -88,7 +88,7 @@ def test_names_from_outside_are_text_and_nothing_else() -> None:
         asked=EVIL,
         condition=Condition("warning", (EVIL,)),
         comparison=a_comparison(column, *others),
-        history=a_history(drift=DriftHistory("PSI", 0.2, ((EVIL, (0.1,) * 4),))),
+        history=a_history(drift=DriftHistory(((EVIL, (0.1,) * 4),))),
         alerts=(an_alert(subject=EVIL, reason=EVIL, rule=EVIL),),
         quality=a_quality({EVIL: scored(40, an_estimate(4.0))}, EVIL),
     )
