@@ -35,6 +35,7 @@ def labelled_table(
             "model_version": pa.array([version] * rows, pa.string()),
             "prediction": pa.array([0.0] * rows, pa.float64()),
             "actual": pa.array(actual, pa.float64()),
+            "entry": pa.array(["1-0"] * rows, pa.string()),
             **{name: pa.array(values) for name, values in features.items()},
         }
     )

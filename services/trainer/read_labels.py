@@ -84,7 +84,7 @@ class _Newest:
 
     def add(self, table: pa.Table) -> None:
         """Take the rows of a file. Raises KeyError, or what Arrow raises, when it is not one of labelled rows."""
-        missing = (OWN_COLUMNS - {"prediction", "mode", "latency"}).difference(table.column_names)
+        missing = (OWN_COLUMNS - {"prediction", "mode", "latency", "entry"}).difference(table.column_names)
         if missing:
             raise KeyError(*missing)
         for version in pc.unique(table["model_version"]).to_pylist():

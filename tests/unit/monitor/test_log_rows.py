@@ -9,6 +9,7 @@ import pytest
 
 from services.monitor.fold import InvalidEvent
 from services.monitor.log.rows import by_day, column_names, to_parquet, to_table
+from shared.logged import UNKNOWN
 from tests.unit.monitor.builders import a_signature, an_event
 
 
