@@ -88,7 +88,7 @@ class Evaluator:
 
     async def _evaluated(self, before: Watched, scheduled: float, now: datetime) -> _Findings:
         champion = await self._monitor.champion()
-        report, stats = await self._monitor.drift(), await self._monitor.stats()
+        report, stats = await self._monitor.drift(reaching=self._policy.every), await self._monitor.stats()
         windows = {seconds: stats.windows[name].all for name, seconds in self._monitor.figures_over.items()}
         conditions = [
             *of_drift(report),

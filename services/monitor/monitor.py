@@ -104,21 +104,22 @@ class Monitor:
         except Exception as error:  # each store has its own errors for being away
             raise NoModel(f"the store cannot be read: {error}") from error
 
-    async def drift(self, seconds: float | None = None) -> DriftReport:
+    async def drift(self, seconds: float | None = None, *, reaching: float = 0.0) -> DriftReport:
         """Say how far the champion's live rows are from its reference; see `compare`."""
-        return (await self.compare(seconds)).report
+        return (await self.compare(seconds, reaching=reaching)).report
 
-    async def compare(self, seconds: float | None = None) -> Compared:
+    async def compare(self, seconds: float | None = None, *, reaching: float = 0.0) -> Compared:
         """Compare the champion's live rows with its reference.
 
         Args:
-            seconds: how far to look back; by default the fewest newest minutes with enough rows (`Limits`).
+            seconds: how far to look back; by default the fewest newest minutes with enough rows (`Limits`), but
+            reaching: at least so many seconds.
 
         Raises:
             NoModel: there is nothing to compare with.
         """
         champion, now = await self.champion(), time.time()
-        window = await self._newest(champion, now) if seconds is None else windows.last_seconds(seconds, now)
+        window = await self._newest(champion, now, reaching) if seconds is None else windows.last_seconds(seconds, now)
         summary = await self._buckets.read(champion.model, champion.version, champion.profile, window)
         features, prediction = await asyncio.to_thread(_evaluate, champion, summary)
         drifted = [name for name, column in features.items() if column.drifted]
@@ -170,10 +171,10 @@ class Monitor:
         found = merge([await self._buckets.read(self.model, version, None, window) for version in active])
         return (found.get("rows:job", 0) + found.get("failed:job", 0)) / window.seconds
 
-    async def _newest(self, champion: Version, now: float) -> Window:
-        longest = windows.at_most(champion.limits.window, now)
+    async def _newest(self, champion: Version, now: float, reaching: float) -> Window:
+        longest = windows.at_most(min(max(champion.limits.window, reaching), self.keep_seconds), now)
         rows = await self._buckets.rows(champion.model, champion.version, longest)
-        return windows.newest(longest, rows, champion.limits.window_rows)
+        return windows.newest(longest, rows, champion.limits.window_rows, reaching)
 
     async def totals(self) -> Summary:
         """Return what was counted of all versions since ever, whatever their profiles."""

@@ -71,16 +71,17 @@ def at_most(seconds: float, now: float) -> Window:
     return Window(span, min(last, math.ceil((now - seconds) / span)), last, now)
 
 
-def newest(longest: Window, rows: Mapping[int, int], wanted: int) -> Window:
+def newest(longest: Window, rows: Mapping[int, int], wanted: int, reaching: float = 0.0) -> Window:
     """Return the fewest newest buckets of a window that hold at least `wanted` rows; all of them if they do not.
 
     Args:
         rows: rows per bucket number; absent is 0.
+        reaching: seconds that it looks back at least.
     """
     found = 0
     for number in reversed(longest.numbers):
         found += rows.get(number, 0)
-        if found >= wanted:
+        if found >= wanted and longest.now - number * longest.span >= reaching:
             return Window(longest.span, number, longest.last, longest.now)
     return longest
 

@@ -63,6 +63,16 @@ def test_the_default_window_takes_the_fewest_newest_minutes_with_enough_rows() -
     assert windows.newest(longest, rows, 100_000) == longest
 
 
+def test_a_window_that_must_reach_back_does_so_however_many_rows_it_has() -> None:
+    rows = {MINUTE_NOW - i: 5000 for i in range(120)}
+    assert windows.newest(windows.at_most(7200, NOW), rows, 1000, reaching=600).first == MINUTE_NOW - 10
+    hour = windows.newest(windows.at_most(3600, NOW), rows, 1000, reaching=3600)
+    assert len(hour.numbers) == 60
+    assert (
+        windows.newest(windows.at_most(7200, NOW), {MINUTE_NOW - 30: 1000}, 1000, reaching=600).first == MINUTE_NOW - 30
+    )
+
+
 def test_minutes_outlive_the_longest_window_that_reads_them() -> None:
     kept = windows.lifetimes(keep_days=8)
     oldest_minute = windows.last_seconds(windows.MINUTES_KEPT, NOW).start
