@@ -83,6 +83,15 @@ def test_how_far_outside_the_range_values_are_counts_exactly() -> None:
         assert found.wasserstein == pytest.approx(expected, abs=1e-5)
 
 
+def test_where_one_distribution_function_overtakes_the_other_within_a_bin_both_sides_count() -> None:
+    column = ColumnProfile(
+        name="x", kind="numeric", edges=(0.0, 1.0), outside=True, counts=(0, 10, 0), nulls=0, n=10, mean=0.5, std=0.5
+    )
+    at_both_ends = {"0:0": 5, "0:sl": -5 << 20, "0:2": 5, "0:sh": 5 << 20}
+    found = compare(column, "0", at_both_ends).figures
+    assert found.wasserstein == pytest.approx(0.25 * 2 / (0.9**0.5))  # two triangles, half as high and wide as the bin
+
+
 def test_a_profile_of_the_first_schema_says_nothing_of_a_range() -> None:
     column = ColumnProfile(
         name="x", kind="numeric", edges=(1.0, 2.0), counts=(5, 5, 5), nulls=0, n=15, mean=1.5, std=1.0

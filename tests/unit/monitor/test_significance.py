@@ -78,6 +78,14 @@ def test_chi2_is_scipys_and_its_p_value_is_confirmed_by_an_exact_one() -> None:
         assert found.effect == pytest.approx(np.abs(reference / 500 - live / 300).sum() / 2)
 
 
+def test_chi2_alone_is_too_sure_where_few_are_expected() -> None:
+    reference, live = np.array([4_750, 250]), np.array([85, 15])  # five are expected
+    found = homogeneity(_known(reference), _known(live))
+    assert found is not None
+    assert found.p > 10 * stats.chi2_contingency([reference, live], correction=False).pvalue
+    assert found.p == pytest.approx(rate_p(15, 100, 250, 5_000), rel=1e-9)  # of two categories there is one law
+
+
 def test_rare_and_unknown_categories_are_put_together() -> None:
     reference, live = np.array([400, 90, 4, 3, 3, 0]), np.array([300, 80, 6, 4, 0, 10])
     found = homogeneity(reference, live)
