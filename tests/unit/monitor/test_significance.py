@@ -66,6 +66,14 @@ def test_beyond_many_rows_the_law_is_the_asymptotic_one_and_near_the_exact_one()
     assert ks_p(reference, live) == pytest.approx(exact, rel=0.04)
 
 
+def test_of_very_many_rows_it_is_the_limit_which_is_hardly_larger() -> None:
+    half = np.array([500_000, 500_000])
+    p = ks_p(half, half + np.array([1_000, -1_000]) * 2)
+    theirs = stats.kstwo.sf(0.002, 500_000)
+    assert 1e-3 < theirs < 0.1
+    assert theirs <= p <= 1.04 * theirs
+
+
 def test_chi2_is_scipys_and_its_p_value_is_confirmed_by_an_exact_one() -> None:
     rng = np.random.default_rng(2)
     for _ in range(50):
