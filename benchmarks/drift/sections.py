@@ -16,7 +16,7 @@ from services.monitor.drift import Limits
 REFERENCES, WINDOWS = (500, 5_000), (100, 500, 2_000, 10_000)
 EVALUATIONS = 10_000
 MANY = 50
-EVALUATIONS_OF_MANY = 2_500
+EVALUATIONS_OF_MANY = 2_000
 """Of fifty features: four times as long."""
 USUAL = 13
 """Features where no other number is said."""
