@@ -7,7 +7,7 @@ export PYTHON
 
 VENV := .venv/bin/python
 # Most tests wait for processes that they started: three files at a time keep two processors busy. A file's tests stay together:
-# they share what is slow to start. They run in the order of their folders, slow ones first: by number, as is usual, a file of
+# they share what is slow to start. They run in the order of their folders, the slowest first (tests/conftest.py): by number, as is usual, a file of
 # few long tests would be what all wait for.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 INSTALL := @PYTHON="$(PYTHON)" sh requirements/install.sh

@@ -18,6 +18,15 @@ from tests.redis_server import RedisServer
 from tests.valkey import ValkeyServer
 
 EMBEDDED = "embedded"
+MINUTES = (
+    "test_mlflow_server",
+    "test_trainer_process",
+    "test_boston",
+    "test_loop",
+    "test_chaos",
+    "test_stack",
+    "test_cli",
+)
 
 # That a machine is busy is nobody's bug.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +39,11 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("TASADOR_"):
             monkeypatch.delenv(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes: a file's tests stay on one processor, and the last would be waited for."""
+    items.sort(key=lambda item: item.path.stem not in MINUTES)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
