@@ -42,7 +42,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes: a file's tests stay on one processor, and the last would be waited for."""
+    """Begin with the files that take minutes: a file's tests stay together, and the last one would be waited for."""
     items.sort(key=lambda item: item.path.stem not in MINUTES)
 
 
