@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from services.monitor.quality_metrics import PREFIX
+from services.monitor.families import PREFIX
 from services.monitor.settings import MonitorSettings
 from shared.settings import ROOT
 from tests.metrics import of_monitor
