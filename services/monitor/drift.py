@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from services.monitor.carried import read_section
+
 BUDGET_MARGIN = 10.0
 MARGIN = 0.8
 """How much sooner a column is suspect than it has drifted."""
@@ -29,8 +31,7 @@ class Limits:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Limits":
         """Take what the manifest of a version says; what it leaves out is the default."""
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        return cls(**known)
+        return read_section(cls, values)
 
     def relaxed(self) -> "Limits":
         """Return those from where on a column is suspect."""

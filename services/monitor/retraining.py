@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from services.monitor.alerts import Alert
+from services.monitor.carried import read_section
 
 DAY = timedelta(days=1)
 REQUESTS_KEPT = 20
@@ -35,7 +36,7 @@ class Policy:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Policy":
         """Take what the manifest of a version says; what it leaves out is the default."""
-        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
+        return read_section(cls, values)
 
 
 @dataclass(frozen=True)

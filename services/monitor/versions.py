@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.monitor.carried import read_section
 from services.monitor.drift import Limits
 from shared import artifact
 from shared.artifact import ArtifactInvalid, Manifest
@@ -51,7 +52,7 @@ class QualityLimits:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "QualityLimits":
         """Take what the manifest of a version says; what it leaves out is the default."""
-        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
+        return read_section(cls, values)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class Postponed:
     tries: int
     due: float
     """Unix time."""
+    values: int
+    """How many they are."""
 
 
 class Inbox:

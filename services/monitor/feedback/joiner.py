@@ -121,8 +121,8 @@ class Joiner:
         for match in found.matches:
             await self._label(match, {entry.id for entry in arrived}, outcome)
         postponed = await self._postponed(found.left, {entry.id: entry.tries for entry in arrived}, counts)
-        taken = sum(_size(entry.body) for entry in arrived if entry.waited)
-        counts["waiting"] += sum(_size(each.body) for each in postponed) - taken
+        waited = {entry.id for entry in arrived if entry.waited}
+        counts["waiting"] += sum(each.values for each in postponed) - sum(value.entry in waited for value in values)
         answer = await self._inbox.settle(self._lease, arrived, postponed, counts, self._targets(outcome))
         if answer != "ok":
             log.info("feedback is joined by another monitor", answer=answer)
@@ -189,7 +189,7 @@ class Joiner:
                 continue
             room -= len(values) if n == 0 else 0
             due = time.time() + PAUSES[min(n, len(PAUSES) - 1)]
-            postponed.append(Postponed(entry, event_of(values).model_dump_json(), n + 1, due))
+            postponed.append(Postponed(entry, event_of(values).model_dump_json(), n + 1, due, len(values)))
         return postponed
 
     def _targets(self, outcome: _Outcome) -> list[Target]:
@@ -206,11 +206,3 @@ def _news(value: Value, time: datetime, before: Mapping[Key, Label]) -> str:
     if label is None or label.time.astimezone(UTC) != time.astimezone(UTC):
         return "joined"
     return "repeated" if label.at >= value.at or label.actual == value.actual else "corrected"
-
-
-def _size(body: str) -> int:
-    """Return how many values an entry has."""
-    try:
-        return len(FeedbackReceived.model_validate_json(body).actual)
-    except ValidationError:
-        return 0

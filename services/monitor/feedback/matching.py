@@ -196,12 +196,11 @@ def _rows_of_a_job(
 def _of_version(rows: pa.Table, version: Version) -> pa.Table:
     """Keep the columns that a version has, in its types: among rows of other versions they may have become text."""
     names = column_names(version.signature)
-    kinds = {n: pa.float64() if f.kind == "numeric" else pa.string() for n, f in _pairs(names, version)}
+    kinds = {
+        n: pa.float64() if f.kind == "numeric" else pa.string()
+        for n, f in zip(names, version.signature.features, strict=True)
+    }
     fixed: Iterable[str] = [name for name in COLUMNS if name not in ("mode", "latency")]
     chosen = rows.select([*fixed, *names])
     fields = [pa.field(field.name, kinds.get(field.name, field.type)) for field in chosen.schema]
     return chosen.cast(pa.schema(fields))
-
-
-def _pairs(names: Sequence[str], version: Version) -> Iterable[tuple[str, Any]]:
-    return zip(names, version.signature.features, strict=True)
