@@ -17,8 +17,9 @@ model_building:
 selection: {cv: 3, only: gradient_boosting}
 drift: {window_rows: 1000}
 quality: {min_labels: 100}
-retrain: {automatic: true, after: 2, cooldown: 0, per_day: 2, labelled_rows: true}
+retrain: {automatic: true, after: 2, cooldown: 0, per_day: 8, labelled_rows: true}
 """
+# On a slow machine drift asks before labels are joined: that training is held back, and spends of the budget.
 BATCH = 500
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -99,9 +100,8 @@ def test_a_shifted_feature_is_named_the_model_is_trained_anew_on_what_happened_a
     assert "age" not in firing(stack)
 
     stack.wait(lambda: stack.get("gateway", "/model/info")["version"] != "1", within=240)
-    promoted = decisions(stack)[-1]
-    assert promoted["action"] == "promoted"
-    assert promoted["decision"]["trigger"] in ("drift", "quality")
+    _, promoted = [entry["decision"] for entry in decisions(stack) if entry["action"] == "promoted"]
+    assert promoted["trigger"] in ("drift", "quality")
     with stack.client() as client:
         stack.wait(lambda: client.replicas().converged)
     after = serve(stack, flats(2000, seed=4, center=5.0))
@@ -117,7 +117,7 @@ def test_drift_alone_does_not_promote_and_why_is_in_the_history(stack: LocalStac
     serve(stack, flats(3000, seed=6, center=5.0, old=4.0))
     stack.wait(lambda: "age" in firing(stack), within=90)
     stack.wait(lambda: len(decisions(stack)) > count, within=240)
-    refused = decisions(stack)[-1]
+    refused = decisions(stack)[count]
     assert (refused["action"], refused["decision"]["trigger"]) == ("held_back", "drift")
     assert stack.get("gateway", "/model/info")["version"] == before
     assert "age" in firing(stack)
@@ -127,13 +127,11 @@ def test_the_new_model_is_better_where_the_old_one_was_wrong_and_the_figures_say
     said = serve(stack, flats(1000, seed=5, center=5.0))
     with stack.client() as client:
         client.feedback({"request_id": request, "index": i, "actual": actual} for request, i, actual in said)
-    version = stack.get("gateway", "/model/info")["version"]
 
-    def counted() -> bool:
-        found = stack.get("monitor", "/quality")["versions"]
-        return version in found and found[version]["lifetime"]["quality"]["n"] >= 1000
+    def since_the_first() -> list[dict[str, Any]]:
+        versions = stack.get("monitor", "/quality")["versions"]
+        return [found["lifetime"]["quality"] for version, found in versions.items() if version != "1"]
 
-    stack.wait(counted)
-    found = stack.get("monitor", "/quality")["versions"]
-    old, new = (found[name]["lifetime"]["quality"]["rmse"] for name in ("1", version))
-    assert new["high"] < old["low"] / 3
+    stack.wait(lambda: sum(quality["n"] for quality in since_the_first()) >= 1000)
+    old = stack.get("monitor", "/quality")["versions"]["1"]["lifetime"]["quality"]["rmse"]
+    assert all(new["rmse"]["high"] < old["low"] / 3 for new in since_the_first() if new["n"] >= 200)
