@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Body, FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.monitor.alerts import Acknowledgement, Alert
+from services.monitor.alerts import Acknowledgement, Alert, AlertState
 from services.monitor.evaluations import KEPT, Evaluation
 from services.monitor.monitor import Monitor
 from services.monitor.retraining import Decision, Policy, Request, earliest, remaining
@@ -65,11 +65,11 @@ class Seen(BaseModel):
 def add_alerts(app: FastAPI, monitor: Monitor, watch: Watch) -> None:
     @app.get("/alerts")
     async def alerts(
-        state: Annotated[Literal["firing", "resolved"] | None, Query(description="Default: both.")] = None,
+        state: Annotated[list[AlertState] | None, Query(description="May be repeated. Default: all.")] = None,
     ) -> AlertList:
         """What fires, and what has ended within the last weeks; the same on every monitor."""
         watched = await watch.read()
-        found = [alert for alert in watched.alerts if state in (None, alert.state)]
+        found = [alert for alert in watched.alerts if not state or alert.state in state]
         return AlertList(watched.memory.evaluated_at, found)
 
     @app.get("/alerts/{alert_id}")

@@ -11,6 +11,8 @@ from typing import Literal
 
 from services.monitor.conditions import Condition, Rule
 
+AlertState = Literal["firing", "acknowledged", "resolved"]
+
 RESOLVE_AFTER = 2  # good evaluations in a row
 RESOLVED_KEPT = 200
 RESOLVED_LIFE = timedelta(days=30)
@@ -30,7 +32,8 @@ class Alert:
     id: str
     rule: Rule
     subject: str
-    state: Literal["firing", "resolved"]
+    state: AlertState
+    """acknowledged: it fires, and somebody has seen it."""
     reason: str
     """What the last evaluation that was sure found; of a resolved alert, why it ended."""
     since: datetime
@@ -48,7 +51,16 @@ class Alert:
 
     @property
     def firing(self) -> bool:
-        return self.state == "firing"
+        """Whether it has not ended, seen or not."""
+        return self.state != "resolved"
+
+    def seen(self, by: Acknowledgement) -> "Alert":
+        """Return it as acknowledged; one that has ended stays so."""
+        return replace(self, state="acknowledged" if self.firing else self.state, acknowledged=by)
+
+    def unseen(self) -> "Alert":
+        """Return it as if nobody had acknowledged it."""
+        return replace(self, state="firing" if self.firing else self.state, acknowledged=None)
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def of_watched(watched: Watched) -> Iterator[Metric]:
     yield gauge(
         "alerts_acknowledged",
         "1 for each of them that somebody has seen.",
-        [((a.rule, a.subject), 1.0) for a in firing if a.acknowledged],
+        [((a.rule, a.subject), 1.0) for a in firing if a.state == "acknowledged"],
         labels,
     )
     at = watched.memory.evaluated_at

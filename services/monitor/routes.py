@@ -194,7 +194,7 @@ async def _health(runtime: Runtime) -> Health:
     try:
         if redis:
             alerts = (await runtime.watch.read()).alerts
-            warnings += [_warning(alert) for alert in alerts if alert.firing and not alert.acknowledged]
+            warnings += [_warning(alert) for alert in alerts if alert.state == "firing"]
     except (RedisError, OSError) as error:
         warnings.append(f"the alerts cannot be read: {error}")
     hours = (time.monotonic() - runtime.started) / 3600

@@ -5,7 +5,7 @@ has read before: a monitor that was paused, or whose answer was lost, writes not
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -147,9 +147,9 @@ class Watch:
 
 
 def _with(alert: Alert, acknowledged: str | None) -> Alert:
-    return replace(alert, acknowledged=_ACKNOWLEDGEMENT.validate_json(acknowledged)) if acknowledged else alert
+    return alert.seen(_ACKNOWLEDGEMENT.validate_json(acknowledged)) if acknowledged else alert
 
 
 def _text(alert: Alert) -> bytes:
     """As it is kept: acknowledgements are kept apart."""
-    return _ALERT.dump_json(replace(alert, acknowledged=None))
+    return _ALERT.dump_json(alert.unseen())

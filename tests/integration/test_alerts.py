@@ -122,8 +122,8 @@ def told(there: Receiver) -> Counter[tuple[str, str]]:
     return Counter((body["data"]["subject"], body["type"]) for body in bodies)
 
 
-async def firing(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
-    return {each["subject"]: each for each in (await get(client, "/alerts?state=firing"))["alerts"]}
+async def firing(client: httpx.AsyncClient, state: str = "firing") -> dict[str, dict[str, Any]]:
+    return {each["subject"]: each for each in (await get(client, f"/alerts?state={state}"))["alerts"]}
 
 
 def has(client: httpx.AsyncClient, subject: str) -> Callable[[], Awaitable[dict[str, Any] | None]]:
@@ -134,7 +134,7 @@ def has(client: httpx.AsyncClient, subject: str) -> Callable[[], Awaitable[dict[
 
 
 async def nothing_fires(client: httpx.AsyncClient) -> bool:
-    return not await firing(client)
+    return not await firing(client, "firing&state=acknowledged")
 
 
 async def test_an_alert_is_told_once_although_the_leader_is_killed(site: Site, there: Receiver) -> None:
@@ -277,7 +277,11 @@ async def test_what_somebody_has_seen_is_quiet_until_it_ends(site: Site) -> None
             again = await client.post(f"/alerts/{alert['id']}/acknowledge")
             assert (again.status_code, again.json()["acknowledged"]) == (200, first)
         await site.evaluated_more()  # an evaluation leaves it
-        assert all(each["acknowledged"]["by"] == "me" for each in (await firing(client)).values())
+        assert await firing(client) == {}
+        seen_by = {each["acknowledged"]["by"] for each in (await firing(client, "acknowledged")).values()}
+        assert seen_by == {"me"}
+        both = await get(client, "/alerts?state=resolved&state=acknowledged")
+        assert {each["state"] for each in both["alerts"]} == {"acknowledged"}
         assert (await get(client, "/health"))["status"] == "healthy"
         shown = (await client.get("/metrics")).text
         for name in ("firing", "acknowledged"):

@@ -102,7 +102,7 @@ async def test_an_acknowledgement_stays_whatever_the_leader_writes(watch: Watch,
     worse = replace(ALERT, value=0.9)
     assert await watch.record(lease, read, MEMORY, [worse]) == "ok"  # read before it was acknowledged
     (found,) = (await watch.read()).alerts
-    assert found == replace(worse, acknowledged=SEEN)
+    assert found == replace(worse, state="acknowledged", acknowledged=SEEN)
 
     ended = replace(found, state="resolved", resolved_at=NOW)
     await watch.record(lease, await watch.read(), MEMORY, [ended])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from services.monitor.alerts import AlertState
 from services.monitor.stats import Latency
 
 State = Literal["drifted", "suspect", "clear"]
@@ -102,7 +103,7 @@ class History:
 
 @dataclass(frozen=True)
 class AlertLine:
-    state: Literal["firing", "acknowledged", "resolved"]
+    state: AlertState
     rule: str
     subject: str
     reason: str

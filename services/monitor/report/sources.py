@@ -13,7 +13,7 @@ EVER = "ever"
 
 def line_of(alert: Alert) -> AlertLine:
     return AlertLine(
-        state="acknowledged" if alert.firing and alert.acknowledged else alert.state,
+        state=alert.state,
         rule=alert.rule,
         subject=alert.subject,
         reason=alert.reason,

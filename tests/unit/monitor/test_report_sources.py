@@ -19,7 +19,7 @@ def an_alert() -> Alert:
 
 
 def test_an_alert_that_somebody_has_seen_is_told_as_such_until_it_ends() -> None:
-    seen = replace(an_alert(), acknowledged=Acknowledgement(NOW, "me", ""))
+    seen = an_alert().seen(Acknowledgement(NOW, "me", ""))
     ended = replace(seen, state="resolved", resolved_at=NOW + timedelta(hours=1))
     assert [line_of(alert).state for alert in (an_alert(), seen, ended)] == ["firing", "acknowledged", "resolved"]
 
