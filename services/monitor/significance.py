@@ -52,6 +52,8 @@ def _smirnov(m: int, n: int, gap: int) -> float:
 
     The exact one is asked of scipy with samples of zeros and ones that are so far apart: nothing else matters.
     """
+    if gap <= min(m, n):  # the smallest of all pooled values alone sets them that far apart
+        return 1.0
     size, distance = m * n / (m + n), gap / (m * n)
     if m * n > EXACT_PAIRS or 2 * math.exp(-2 * size * distance**2) < NEGLIGIBLE:
         return _asymptotic_ks_p(size, distance)
