@@ -158,8 +158,10 @@ def new_categories_p(unknown: int, n: int, singles: int, m: int) -> float:
         singles: rows of the reference that are alone in their category, or of a category without a code.
     """
     part = 2 if singles else 1
-    rows = min(n, m) // part
-    return rate_p(unknown * rows // n, rows, -(-singles // part), m // part, only_more=True)
+    rows, others = min(n, m) // part, m // part
+    if not rows:  # half of a single row says nothing
+        return 1.0
+    return rate_p(unknown * rows // n, rows, min(-(-singles // part), others), others, only_more=True)
 
 
 def adjusted(p_values: Sequence[float]) -> NDArray[np.float64]:

@@ -163,6 +163,18 @@ def test_of_a_profile_of_the_first_schema_that_did_not_vary_only_the_mean_is_kno
     assert not evaluate(profile, {"n": 3, "0:0": 3}, LIMITS)[0]["x"].drifted
 
 
+@pytest.mark.parametrize("rows", [1, 501])
+def test_a_category_that_nothing_can_be_said_of_does_not_stop_the_evaluation(rows: int) -> None:
+    """One value in all of the reference, or a name of its own in each row, and then only unknown ones."""
+    names = tuple(f"c{i}" for i in range(rows))
+    feature = Feature(name="note", kind="categorical", nullable=True, categories=names)
+    reference = np.full((501, 1), np.nan)
+    reference[:rows, 0] = range(rows)
+    profile = build_profile(Signature(target=Target(name="price"), features=(feature,)), reference, np.arange(501.0))
+    features, _ = evaluate(profile, summarise(profile, np.full((300, 1), -1.0), np.arange(300.0)), Limits())
+    assert features["note"].p_values["new_categories"] == 1
+
+
 def test_windows_add_up_exactly_whatever_the_grouping() -> None:
     profile = a_profile()
     x, predictions = some_rows(900, seed=5, shift=2)

@@ -133,6 +133,16 @@ def test_a_category_that_is_really_new_is_found() -> None:
     assert new_categories_p(300, 1_000, 60, 500) < 1e-3
 
 
+@pytest.mark.parametrize("m", range(1, 8))
+def test_of_a_few_rows_that_are_all_different_the_number_of_new_ones_has_a_p_value(m: int) -> None:
+    """An odd number of them, alone in their category each, and a window of which nothing is known."""
+    for singles in range(m + 1):
+        for n in range(1, 9):
+            found = [new_categories_p(unknown, n, singles, m) for unknown in range(n + 1)]
+            assert found == sorted(found, reverse=True)
+            assert 0 <= found[-1] <= found[0] == 1
+
+
 def test_adjusted_p_values_keep_a_budget_for_all() -> None:
     assert adjusted([0.001, 0.5, 0.8, 1.0]).tolist() == pytest.approx([0.004, 1.0, 1.0, 1.0])
     assert adjusted([]).tolist() == []
