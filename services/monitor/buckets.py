@@ -14,6 +14,7 @@ from services.monitor.windows import HOUR, MINUTE, Window, lifetimes
 from shared.keys import Keys
 from shared.lua import assembled
 from shared.profile import Profile, Summary, merge
+from shared.replica import live_replicas
 
 PAGE = 1 << 16  # events per bitmap: 8 KB
 SEEN_SECONDS = 86_400  # after the last event of a page; by then nobody sends one of them again
@@ -177,8 +178,12 @@ class Buckets:
         return Received(rows, answered, int(found.get(INVALID, 0)))
 
     async def retire(self, now: float) -> int:
-        """Add up the figures of gateways that said nothing for as long as windows are kept; return how many."""
-        return int(await self._retire(keys=[self._keys.received], args=[now - self._lifetimes[HOUR]]))
+        """Add up the figures of gateways that are gone and silent for as long as windows are kept; return how many.
+
+        One that lives and has had nothing to do will go on with the number of all rows that it ever answered.
+        """
+        living = [replica.id for replica in await live_replicas(self._redis, self._keys, ("gateway",))]
+        return int(await self._retire(keys=[self._keys.received], args=[now - self._lifetimes[HOUR], *living]))
 
     def _arguments(self, application: Application, now: float) -> tuple[list[str], list[str | int | float]]:
         a, keys = application, self._keys

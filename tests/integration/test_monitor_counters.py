@@ -27,6 +27,8 @@ from shared import artifact
 from shared.broker import ensure_group
 from shared.events import PredictionsLogged
 from shared.keys import LOG_GROUP, STATS_GROUP, Keys
+from shared.replica import Replica
+from shared.settings import CommonSettings
 from shared.store import Store
 from tests.artifacts import a_champion
 from tests.redis_server import RedisServer
@@ -183,6 +185,20 @@ async def test_figures_of_gateways_long_gone_are_kept_on_one_line(
     found = await buckets.received()
     assert (found.rows, found.answered, found.dropped) == (20, 30, 10)
     assert not [name for name in await redis.hkeys(keys.received) if "gateway-1" in str(name)]
+
+
+async def test_a_gateway_that_had_nothing_to_do_for_long_has_lost_nothing(
+    redis: Redis, redis_url: str, stream: str, buckets: Buckets
+) -> None:
+    first, second = await deliver(redis, stream, entries=2)
+    holidays = NOW - 30 * 24 * HOUR
+    settings = CommonSettings.load(redis_url=redis_url, replica_id="gateway-1")
+    async with Replica("gateway", settings, redis):
+        await buckets.apply([ten_rows(stream, first, sequence=1, answered=10)], holidays)
+        assert await buckets.retire(NOW) == 0
+        await buckets.apply([ten_rows(stream, second, sequence=2, answered=20)], NOW)
+        received = await buckets.received()
+    assert (received.rows, received.answered, received.dropped) == (20, 20, 0)
 
 
 async def test_only_what_every_group_has_acknowledged_is_deleted(redis: Redis, stream: str, keys: Keys) -> None:
