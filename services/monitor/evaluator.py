@@ -88,7 +88,9 @@ class Evaluator:
 
     async def _evaluated(self, before: Watched, scheduled: float, now: datetime) -> _Findings:
         champion = await self._monitor.champion()
-        report, stats = await self._monitor.drift(reaching=self._policy.every), await self._monitor.stats()
+        since = scheduled - self._policy.every  # what the evaluation before has seen, or should have
+        report = await self._monitor.drift(reaching=now.timestamp() - since)
+        stats = await self._monitor.stats()
         windows = {seconds: stats.windows[name].all for name, seconds in self._monitor.figures_over.items()}
         conditions = [
             *of_drift(report),

@@ -172,7 +172,8 @@ class Monitor:
         return (found.get("rows:job", 0) + found.get("failed:job", 0)) / window.seconds
 
     async def _newest(self, champion: Version, now: float, reaching: float) -> Window:
-        longest = windows.at_most(min(max(champion.limits.window, reaching), self.keep_seconds), now)
+        seconds, reaching = (min(length, self.keep_seconds) for length in (champion.limits.window, reaching))
+        longest = windows.longest_of(seconds, reaching, now)
         rows = await self._buckets.rows(champion.model, champion.version, longest)
         return windows.newest(longest, rows, champion.limits.window_rows, reaching)
 

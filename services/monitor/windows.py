@@ -71,6 +71,14 @@ def at_most(seconds: float, now: float) -> Window:
     return Window(span, min(last, math.ceil((now - seconds) / span)), last, now)
 
 
+def longest_of(seconds: float, reaching: float, now: float) -> Window:
+    """Return the window that fits into the last `seconds`, or if that is shorter, the one that covers `reaching`."""
+    fitting = at_most(seconds, now)
+    if now - fitting.start >= reaching:
+        return fitting
+    return last_seconds(reaching, now)
+
+
 def newest(longest: Window, rows: Mapping[int, int], wanted: int, reaching: float = 0.0) -> Window:
     """Return the fewest newest buckets of a window that hold at least `wanted` rows; all of them if they do not.
 

@@ -1,5 +1,6 @@
 """The schedule of evaluations, on a real server: whoever leads, each period of the clock has one."""
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,14 +9,20 @@ import pytest
 from redis.asyncio import Redis
 
 from services.monitor.__main__ import build
+from services.monitor.buckets import Application, Buckets
+from services.monitor.evaluations import period
 from services.monitor.evaluator import AlertPolicy, Evaluator
 from services.monitor.monitor import NoModel
 from services.monitor.runtime import Runtime
 from services.monitor.settings import MonitorSettings
 from services.monitor.watch import Memory, Watch
-from shared.keys import Keys
+from services.monitor.windows import HOUR, MINUTE
+from shared.broker import ensure_group
+from shared.events import PredictionsLogged
+from shared.keys import STATS_GROUP, Keys
 from shared.store import Store
 from tests.artifacts import a_champion
+from tests.integration.test_monitor_counters import deliver
 from tests.integration.test_watch import ALERT
 
 EVERY = 1e7
@@ -33,11 +40,11 @@ class Site:
     def watch(self) -> Watch:
         return self.runtime.watch
 
-    async def look(self) -> None:
+    async def look(self, every: float = EVERY) -> None:
         """As a monitor that starts now, and leads."""
         assert await self.runtime.leader.lease.acquire()
         evaluator = Evaluator(
-            self.runtime.monitor, self.runtime.quality, self.watch, AlertPolicy(EVERY, latency_limit=0.1)
+            self.runtime.monitor, self.runtime.quality, self.watch, AlertPolicy(every, latency_limit=0.1)
         )
         await evaluator.look(self.runtime.leader.lease)
 
@@ -70,6 +77,24 @@ async def test_a_period_is_evaluated_once_whoever_starts_in_it(site: Site) -> No
     for _ in range(2):
         await site.look()
     assert [each.scheduled_at for each in await site.watch.evaluations(10)] == [found.scheduled_at] * 2
+
+
+async def test_an_evaluation_reaches_back_to_where_the_one_before_ended(site: Site) -> None:
+    await a_champion(site.store)
+    every = 4 * HOUR
+    before = period(time.time(), every) - every
+    stream = site.keys.stream(PredictionsLogged.stream)
+    await ensure_group(site.redis, stream, STATS_GROUP)
+    (entry,) = await deliver(site.redis, stream)
+    profile = (await site.runtime.monitor.champion()).profile
+    seven = Application(
+        stream, entry, version=("model", "1"), profile=profile, minutes={int(before // MINUTE): {"n": 7}}
+    )
+    buckets = Buckets(site.redis, site.keys, STATS_GROUP, "me", keep_days=8)
+    assert await buckets.apply([seven], time.time()) == ["applied"]
+    await site.look(every)
+    (found,) = await site.watch.evaluations(1)
+    assert found.rows == 7
 
 
 async def test_a_promotion_ends_alerts_at_once_and_is_no_evaluation(site: Site) -> None:

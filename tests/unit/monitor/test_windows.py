@@ -73,6 +73,18 @@ def test_a_window_that_must_reach_back_does_so_however_many_rows_it_has() -> Non
     )
 
 
+@pytest.mark.parametrize("every", [300, HOUR, 4 * HOUR, 24 * HOUR])
+@pytest.mark.parametrize("late", [0.0, 0.3, 59.0])
+def test_what_reaches_back_to_the_evaluation_before_leaves_nothing_between(every: int, late: float) -> None:
+    before = NOW // every * every
+    now = before + every + late
+    for seconds in (60, HOUR, 24 * HOUR):
+        longest = windows.longest_of(seconds, every + late, now)
+        window = windows.newest(longest, {n: 5000 for n in longest.numbers}, 1000, reaching=every + late)
+        assert window.start <= before
+        assert before - window.start < HOUR
+
+
 def test_minutes_outlive_the_longest_window_that_reads_them() -> None:
     kept = windows.lifetimes(keep_days=8)
     oldest_minute = windows.last_seconds(windows.MINUTES_KEPT, NOW).start
