@@ -66,10 +66,13 @@ def decide(
     """Decide after an evaluation.
 
     Args:
+        alerts: as the evaluation left them.
         requests: those made before, oldest first.
+        now: when it was.
         busy: a training waits or runs, whoever asked for it.
     """
-    firing = [alert for alert in alerts if alert.firing]
+    # One that this evaluation was not sure of is as it was: without rows there is nothing new to be learned from.
+    firing = [alert for alert in alerts if alert.firing and alert.updated_at == now]
     quality = [alert for alert in firing if alert.rule == "quality" and alert.bad_evaluations]
     drift = [alert for alert in firing if alert.rule == "drift" and alert.bad_evaluations >= policy.after]
     if not quality and not drift:

@@ -50,6 +50,9 @@ def test_drift_has_to_last_and_bad_quality_has_not() -> None:
     assert verdict(an_alert("latency", bad=9)) == "idle"
     assert verdict(an_alert("quality", bad=0, good=1)) == "idle"  # about to end
     assert verdict(replace(an_alert(), state="resolved")) == "idle"
+    before = NOW - HOUR
+    assert verdict(replace(an_alert(), updated_at=before)) == "idle"  # nobody knows whether it still is so
+    assert verdict(replace(an_alert("quality", bad=1), updated_at=before)) == "idle"
     assert verdict() == "idle"
 
 
@@ -96,7 +99,7 @@ def test_budget_and_cooldown_hold_whenever_it_is_evaluated(per_day: int, cooldow
     for minutes in steps:
         now += timedelta(minutes=minutes)
         before, free = remaining(policy, requests, now), earliest(policy, requests, now)
-        asked = decide(policy, [an_alert()], requests, now, busy=False).verdict == "requested"
+        asked = decide(policy, [replace(an_alert(), updated_at=now)], requests, now, busy=False).verdict == "requested"
         assert asked == (free == now)
         if asked:
             assert before > 0
