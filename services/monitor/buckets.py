@@ -1,6 +1,6 @@
 """Counters in Redis: where events are counted once, and windows are read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,10 @@ class Buckets:
         """Return the counters of a version since ever; those of features are not kept for so long."""
         return layout_of(profile).unpack(total(await self._strings([self._keys.totals(model, version)])))
 
+    async def together(self, model: str, versions: Iterable[str]) -> Summary:
+        """Return the counters of several versions since ever, added up: those that depend on no profile."""
+        return layout_of(None).unpack(total(await self._strings([self._keys.totals(model, v) for v in versions])))
+
     async def _strings(self, names: Sequence[str]) -> list[bytes | None]:
         found: list[bytes | None] = []
         for start in range(0, len(names), READ_AT_ONCE):
@@ -167,7 +171,7 @@ class Buckets:
         return {name: int(count) for name, count in found.items()}
 
     async def versions(self, model: str) -> dict[str, float]:
-        """Return the versions that ever predicted, and when they last did (Unix time)."""
+        """Return the versions that ever predicted, and when they last did (Unix time); the newest at the end."""
         found: Any = await self._redis.zrange(self._keys.monitored(model), 0, -1, withscores=True)
         return {str(version): float(time) for version, time in found}
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from services.monitor.buckets import Buckets
 from services.monitor.feedback.inbox import Inbox
 from services.monitor.feedback.joiner import OUTCOMES
-from services.monitor.monitor import Monitor
+from services.monitor.monitor import Monitor, newest
 from services.monitor.quality import Verdict
 from services.monitor.scorecard import Labelled, Scorecard
 from services.monitor.versions import Training, Version, Versions, VersionUnknown
@@ -53,7 +53,7 @@ class QualityReport:
     """The champion."""
     at: datetime
     versions: dict[str, VersionQuality]
-    """Those with labelled rows, and the champion."""
+    """Those with labelled rows, of the 20 that predicted last, and the champion."""
     feedback: FeedbackCounts
 
 
@@ -88,7 +88,8 @@ class LiveQuality:
         now = time.time()
         champion = await self._monitor.champion_version()
         found: dict[str, VersionQuality] = {}
-        for name in await self._buckets.versions(self._monitor.model):
+        seen = await self._buckets.versions(self._monitor.model)
+        for name in dict.fromkeys([*newest(seen), *(each for each in seen if each == champion)]):
             try:
                 version = await self._versions.get(self._monitor.model, name)
             except VersionUnknown:

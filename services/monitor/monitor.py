@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from services.monitor import windows
 from services.monitor.buckets import Buckets
@@ -21,6 +22,9 @@ from shared.store import Store
 
 PACE_SECONDS = 5 * windows.MINUTE
 """How far back the pace of jobs is taken from."""
+
+VERSIONS: Final = 20
+"""That are told apart, those that predicted last: each takes a reading of its artifact, and a label of every metric."""
 
 
 class NoModel(LookupError):
@@ -143,19 +147,20 @@ class Monitor:
         """Describe what was predicted, over each of its windows and since ever, and the state of the pipeline."""
         now = time.time()
         seen = await self._buckets.versions(self.model)
-        versions = {version: await self._version(version) for version in seen}
+        versions = {version: await self._version(version) for version in newest(seen)}
         recent = {
             name: await self._window(seen, versions, windows.last_seconds(seconds, now))
             for name, seconds in self.figures_over.items()
         }
         totals = {v: await self._buckets.totals(self.model, v, _profile(found)) for v, found in versions.items()}
+        others = await self._buckets.together(self.model, seen.keys() - versions.keys())
         received = await self._buckets.received()
         dropped = await self._buckets.counters(self._keys.dropped_events)
         return Stats(
             model_name=self.model,
             model_version=await self.champion_version(),
             at=_time(now),
-            lifetime=_figures(totals, versions, None),
+            lifetime=_figures(totals, versions, None, others),
             windows=recent,
             received=received.rows,
             # The gateways' figure is derived from what arrived: it also knows what was lost on the way.
@@ -179,14 +184,13 @@ class Monitor:
 
     async def totals(self) -> Summary:
         """Return what was counted of all versions since ever, whatever their profiles."""
-        seen = await self._buckets.versions(self.model)
-        return merge([await self._buckets.totals(self.model, version, None) for version in seen])
+        return await self._buckets.together(self.model, await self._buckets.versions(self.model))
 
     async def _window(
         self, seen: Mapping[str, float], versions: Mapping[str, Version | None], window: Window
     ) -> WindowFigures:
         active = [version for version, last in seen.items() if last >= window.start]
-        counters = {v: await self._buckets.read(self.model, v, _profile(versions[v]), window) for v in active}
+        counters = {v: await self._buckets.read(self.model, v, _profile(versions.get(v)), window) for v in active}
         return _figures({version: found for version, found in counters.items() if found}, versions, window)
 
     async def _version(self, version: str) -> Version | None:
@@ -203,6 +207,15 @@ class Monitor:
             return None
 
 
+def newest(seen: Mapping[str, float]) -> list[str]:
+    """Return the versions that are told apart.
+
+    Args:
+        seen: `Buckets.versions`.
+    """
+    return list(seen)[-VERSIONS:]
+
+
 def _evaluate(champion: Version, summary: Summary) -> tuple[dict[str, ColumnDrift], ColumnDrift]:
     from services.monitor.evaluate import evaluate  # noqa: PLC0415 - scipy takes a second and 80 MB
 
@@ -210,15 +223,19 @@ def _evaluate(champion: Version, summary: Summary) -> tuple[dict[str, ColumnDrif
 
 
 def _figures(
-    counters: Mapping[str, Summary], versions: Mapping[str, Version | None], window: Window | None
+    counters: Mapping[str, Summary],
+    versions: Mapping[str, Version | None],
+    window: Window | None,
+    others: Summary | None = None,
 ) -> WindowFigures:
+    """Describe versions one by one and together, and with the counters of others that are not told apart."""
     seconds = window.seconds if window else None
-    parts = {name: (summary, _profile(versions[name])) for name, summary in counters.items()}
-    errors = {name: _estimated(summary, versions[name]) for name, summary in counters.items()}
+    parts = {name: (summary, _profile(versions.get(name))) for name, summary in counters.items()}
+    errors = {name: _estimated(summary, versions.get(name)) for name, summary in counters.items()}
     return WindowFigures(
         window=seconds,
         since=_time(window.start) if window else None,
-        all=figures(list(parts.values()), seconds, pooled(errors.values())),
+        all=figures([*parts.values(), (others or {}, None)], seconds, pooled(errors.values())),
         by_version={version: figures([part], seconds, errors[version]) for version, part in parts.items()},
     )
 

@@ -12,9 +12,11 @@ from services.monitor.__main__ import build
 from services.monitor.buckets import Application, Buckets
 from services.monitor.evaluations import period
 from services.monitor.evaluator import AlertPolicy, Evaluator
-from services.monitor.monitor import NoModel
+from services.monitor.layout import HEAD
+from services.monitor.monitor import VERSIONS, NoModel
 from services.monitor.runtime import Runtime
 from services.monitor.settings import MonitorSettings
+from services.monitor.versions import CAPACITY
 from services.monitor.watch import Memory, Watch
 from services.monitor.windows import HOUR, MINUTE
 from shared.broker import ensure_group
@@ -95,6 +97,22 @@ async def test_an_evaluation_reaches_back_to_where_the_one_before_ended(site: Si
     await site.look(every)
     (found,) = await site.watch.evaluations(1)
     assert found.rows == 7
+
+
+async def test_however_many_versions_there_were_only_the_newest_are_told_apart(site: Site) -> None:
+    """Their artifacts stay in memory: a scrape would read each of them from the store else."""
+    await a_champion(site.store, version="40")
+    rows = HEAD.index("rows:single")
+    for version in range(1, 41):
+        await site.redis.zadd(site.keys.monitored("model"), {str(version): time.time() - 60 * (40 - version)})
+        totals = site.keys.totals("model", str(version))
+        await site.redis.bitfield(totals).incrby("i64", f"#{rows}", version).execute()
+    stats = await site.runtime.monitor.stats()
+    assert VERSIONS < CAPACITY
+    assert list(stats.lifetime.by_version) == [str(version) for version in range(41 - VERSIONS, 41)]
+    assert stats.lifetime.all.by_mode["single"] == sum(range(1, 41))
+    assert (await site.runtime.monitor.totals())["rows:single"] == sum(range(1, 41))
+    assert list((await site.runtime.quality.report()).versions) == ["40"]
 
 
 async def test_a_promotion_ends_alerts_at_once_and_is_no_evaluation(site: Site) -> None:

@@ -4,13 +4,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
 
 from services.monitor import windows
 from services.monitor.buckets import Buckets
 from services.monitor.layout import TIMES
 from services.monitor.live_quality import LiveQuality
-from services.monitor.monitor import Compared, Monitor, NoModel
+from services.monitor.monitor import Compared, Monitor, NoModel, newest
 from services.monitor.report import history
 from services.monitor.report.data import Column, Comparison, Condition, DriftHistory, History, Report
 from services.monitor.report.distributions import column_of
@@ -21,9 +20,6 @@ from services.monitor.versions import Version
 from services.monitor.watch import Watch
 from services.monitor.windows import DAY, HOUR, Window
 from shared.profile import ColumnProfile, Summary, merge
-
-VERSIONS: Final = 20
-"""Whose rows are in the timelines, those that predicted last."""
 
 
 class Reporter:
@@ -77,19 +73,18 @@ class Reporter:
     async def _history(self, champion: Version | None, comparison: Comparison | None, seconds: float | None) -> History:
         now = time.time()
         seen = await self._buckets.versions(self._monitor.model)
-        newest = sorted(seen, key=lambda version: -seen[version])[:VERSIONS]
-        window = history.timeline(seconds, now, await self._oldest(newest, now))
+        shown = newest(seen)
+        window = history.timeline(seconds, now, await self._oldest(shown, now))
         pieces = history.steps(window)
         counted: list[list[Summary]] = [[] for _ in pieces]
-        others = [v for v in newest if seen[v] >= window.start and (champion is None or v != champion.version)]
+        others = [v for v in shown if seen[v] >= window.start and (champion is None or v != champion.version)]
         for version in others:
             found = await self._buckets.series(self._monitor.model, version, None, pieces)
             for summaries, summary in zip(counted, found, strict=True):
                 summaries.append(summary)
         drift: DriftHistory | None = None
         if champion is not None and comparison is not None:
-            shown = _pictured(champion, comparison)
-            drift = await self._drift(champion, shown, pieces, counted)
+            drift = await self._drift(champion, _pictured(champion, comparison), pieces, counted)
         return History(
             starts=history.starts(pieces),
             until=datetime.fromtimestamp(now, UTC),
