@@ -40,6 +40,14 @@ def period(now: float, every: float) -> float:
     return math.floor(now / every) * every
 
 
+def is_due(scheduled: float, last: float, every: float) -> bool:
+    """Whether to evaluate in a period that begins at `scheduled`, when that of `last` was evaluated last.
+
+    One beyond the next period was evaluated by a clock that was wrong; nobody would evaluate until then.
+    """
+    return scheduled > last or last > scheduled + every
+
+
 def evaluation_of(report: DriftReport, conditions: list[Condition], at: datetime, scheduled_at: datetime) -> Evaluation:
     """Return what is kept of an evaluation."""
     found = {(each.rule, each.subject): each for each in conditions}

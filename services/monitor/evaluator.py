@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from services.monitor import retraining
 from services.monitor.alerts import Alert, Outcome, Served, is_void, judge
 from services.monitor.conditions import of_drift, of_latency, of_quality
-from services.monitor.evaluations import Evaluation, evaluation_of, period
+from services.monitor.evaluations import Evaluation, evaluation_of, is_due, period
 from services.monitor.live_quality import LiveQuality
 from services.monitor.monitor import Monitor
 from services.monitor.retraining import Decision, Policy, Request, decide
@@ -76,7 +76,7 @@ class Evaluator:
         """
         before, now = await self._watch.read(), datetime.now(UTC)
         scheduled = period(now.timestamp(), self._policy.every)
-        if scheduled > before.memory.scheduled_at:
+        if is_due(scheduled, before.memory.scheduled_at, self._policy.every):
             found = await self._evaluated(before, scheduled, now)
         elif before.serving and any(is_void(a, Served(self._monitor.model, before.serving)) for a in before.alerts):
             champion = await self._monitor.champion()  # what Redis says is a copy

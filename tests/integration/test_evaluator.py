@@ -81,6 +81,17 @@ async def test_a_period_is_evaluated_once_whoever_starts_in_it(site: Site) -> No
     assert [each.scheduled_at for each in await site.watch.evaluations(10)] == [found.scheduled_at] * 2
 
 
+async def test_a_leader_whose_clock_was_wrong_does_not_end_evaluations(site: Site) -> None:
+    await a_champion(site.store)
+    before, year = await site.watch.read(), 365 * 24 * HOUR
+    future = Memory(scheduled_at=period(time.time() + year, HOUR))
+    assert await site.runtime.leader.lease.acquire()
+    assert await site.watch.record(site.runtime.leader.lease, before, future, []) == "ok"
+    for _ in range(2):
+        await site.look(HOUR)
+    assert len(await site.watch.evaluations(10)) == 1
+
+
 async def test_an_evaluation_reaches_back_to_where_the_one_before_ended(site: Site) -> None:
     await a_champion(site.store)
     every = 4 * HOUR

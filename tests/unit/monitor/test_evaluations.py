@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.monitor.evaluations import period
+from services.monitor.evaluations import is_due, period
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,11 @@ def test_a_period_begins_at_a_full_multiple(now: float, every: float, start: flo
 def test_periods_do_not_go_back(now: float, later: float, every: float) -> None:
     assert period(now, every) <= period(now + later, every)
     assert period(now, every) <= now
+
+
+def test_a_period_is_due_once_and_again_after_a_clock_that_was_wrong() -> None:
+    assert is_due(7200, 3600, 3600)
+    assert is_due(7200, 0, 3600)
+    assert not is_due(7200, 7200, 3600)
+    assert not is_due(7200, 10_800, 3600)  # by a clock that is a little ahead
+    assert is_due(7200, 14_400, 3600)
