@@ -21,6 +21,7 @@ KINDS: Mapping[str, Kind] = {
     "not-found": Kind(404, "There is no such resource"),
     "method-not-allowed": Kind(405, "The resource does not support this method"),
     "conflict": Kind(409, "The state of the resource does not allow this"),
+    "malformed-body": Kind(400, "The body cannot be read"),
     "malformed-request": Kind(400, "The request cannot be read"),
     "no-model": Kind(503, "There is no model to compare with"),
     "log-unreadable": Kind(500, "A file of the prediction log cannot be read"),
@@ -30,7 +31,14 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def problem(slug: str, detail: str, request_id: str, errors: Sequence[Mapping[str, str]] = ()) -> JSONResponse:
+def problem(
+    slug: str,
+    detail: str,
+    request_id: str,
+    errors: Sequence[Mapping[str, str]] = (),
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
     """Return the answer for a slug of `KINDS`."""
     kind = KINDS[slug]
     document = {
@@ -41,5 +49,5 @@ def problem(slug: str, detail: str, request_id: str, errors: Sequence[Mapping[st
         "request_id": request_id,
         "errors": list(errors),
     }
-    headers = {"Retry-After": str(RETRY_SECONDS)} if kind.status == 503 else {}
-    return JSONResponse(document, kind.status, headers, MEDIA_TYPE)
+    retry = {"Retry-After": str(RETRY_SECONDS)} if kind.status == 503 else {}
+    return JSONResponse(document, kind.status, {**retry, **(headers or {})}, MEDIA_TYPE)

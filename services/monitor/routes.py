@@ -230,6 +230,8 @@ def _answer_problems(app: FastAPI) -> None:
             {"pointer": "#/" + "/".join(map(str, e["loc"])), "code": e["type"], "detail": e["msg"]}
             for e in error.errors()
         ]
+        if any(e["type"] == "json_invalid" for e in error.errors()):
+            return problem("malformed-body", "the body is no JSON", _id(request), errors)
         return problem("invalid-parameter", "the request has invalid parameters", _id(request), errors)
 
     @app.exception_handler(StoreAway)
@@ -245,12 +247,15 @@ def _answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        return problem(_SLUGS.get(error.status_code, "malformed-request"), str(error.detail), _id(request))
+        slug = _SLUGS.get(error.status_code, "malformed-request")
+        return problem(slug, str(error.detail), _id(request), headers=error.headers)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
         log.error("request failed", request_id=_id(request), exc_info=error)
-        return problem("internal-error", "the log has the cause under this request id", _id(request))
+        # Answered outside of what adds this header to all others.
+        named = {"X-Request-ID": _id(request)}
+        return problem("internal-error", "the log has the cause under this request id", _id(request), headers=named)
 
 
 async def _told(request: Request, error: Exception) -> Response:

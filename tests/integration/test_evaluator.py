@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
@@ -14,6 +15,7 @@ from services.monitor.evaluations import period
 from services.monitor.evaluator import AlertPolicy, Evaluator
 from services.monitor.layout import HEAD
 from services.monitor.monitor import VERSIONS, NoModel
+from services.monitor.routes import create_app
 from services.monitor.runtime import Runtime
 from services.monitor.settings import MonitorSettings
 from services.monitor.versions import CAPACITY
@@ -143,6 +145,18 @@ async def test_a_promotion_ends_alerts_at_once_and_is_no_evaluation(site: Site) 
     (ended,) = (await site.watch.read()).alerts
     assert (ended.state, ended.reason) == ("resolved", "version 2 of model serves now")
     assert len(await site.watch.evaluations(10)) == 1
+
+
+async def test_errors_are_answered_as_a_gateway_answers_them(site: Site) -> None:
+    transport = httpx.ASGITransport(create_app(site.runtime), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://monitor") as client:
+        refused = await client.post("/drift")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+        broken = await client.post("/alerts/a1/acknowledge", content=b"{", headers={"Content-Type": "application/json"})
+        assert (broken.status_code, broken.json()["type"]) == (400, "/problems/malformed-body")
+        await site.redis.hset(site.keys.watch, "memory", "of another release")
+        failed = await client.get("/alerts", headers={"X-Request-ID": "r1"})
+        assert (failed.status_code, failed.json()["request_id"], failed.headers["x-request-id"]) == (500, "r1", "r1")
 
 
 async def test_without_a_model_the_evaluation_is_made_up_for_later(site: Site) -> None:
