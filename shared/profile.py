@@ -20,7 +20,7 @@ PREDICTION = "prediction"
 
 _SCALE = 1 << 20  # fixed point of a sum of standardised values
 _SQUARE_SCALE = 1 << 16
-_MAX_STANDARDISED = 1000.0  # values farther out count as this far: 1e9 of them still fit 64 bits
+_MAX_STANDARDISED = 1000.0  # values farther out count as this far: the squares of 1e8 of them still fit 64 bits
 _TRANSPOSED_ROWS = 2048  # at once: what is read and what is written stay in the cache
 _FEW = 1000  # values, from which on a comparison with each edge is faster than to look for the bin of each value
 

@@ -190,8 +190,10 @@ class Monitor:
         self, seen: Mapping[str, float], versions: Mapping[str, Version | None], window: Window
     ) -> WindowFigures:
         active = [version for version, last in seen.items() if last >= window.start]
-        counters = {v: await self._buckets.read(self.model, v, _profile(versions.get(v)), window) for v in active}
-        return _figures({version: found for version, found in counters.items() if found}, versions, window)
+        read = {v: await self._buckets.read(self.model, v, _profile(versions.get(v)), window) for v in active}
+        told = {version: found for version, found in read.items() if found and version in versions}
+        others = merge([found for version, found in read.items() if version not in versions])
+        return _figures(told, versions, window, others)
 
     async def _version(self, version: str) -> Version | None:
         try:
@@ -230,8 +232,8 @@ def _figures(
 ) -> WindowFigures:
     """Describe versions one by one and together, and with the counters of others that are not told apart."""
     seconds = window.seconds if window else None
-    parts = {name: (summary, _profile(versions.get(name))) for name, summary in counters.items()}
-    errors = {name: _estimated(summary, versions.get(name)) for name, summary in counters.items()}
+    parts = {name: (summary, _profile(versions[name])) for name, summary in counters.items()}
+    errors = {name: _estimated(summary, versions[name]) for name, summary in counters.items()}
     return WindowFigures(
         window=seconds,
         since=_time(window.start) if window else None,

@@ -118,12 +118,14 @@ async def test_however_many_versions_there_were_only_the_newest_are_told_apart(s
     rows = HEAD.index("rows:single")
     for version in range(1, 41):
         await site.redis.zadd(site.keys.monitored("model"), {str(version): time.time() - 60 * (40 - version)})
-        totals = site.keys.totals("model", str(version))
-        await site.redis.bitfield(totals).incrby("i64", f"#{rows}", version).execute()
+        hour = site.keys.bucket("model", str(version), HOUR, int(time.time()) // HOUR - 1)
+        for name in (site.keys.totals("model", str(version)), hour):
+            await site.redis.bitfield(name).incrby("i64", f"#{rows}", version).execute()
     stats = await site.runtime.monitor.stats()
     assert VERSIONS < CAPACITY
-    assert list(stats.lifetime.by_version) == [str(version) for version in range(41 - VERSIONS, 41)]
-    assert stats.lifetime.all.by_mode["single"] == sum(range(1, 41))
+    for found in (stats.lifetime, stats.windows["24h"]):
+        assert list(found.by_version) == [str(version) for version in range(41 - VERSIONS, 41)]
+        assert found.all.by_mode["single"] == sum(range(1, 41))
     assert (await site.runtime.monitor.totals())["rows:single"] == sum(range(1, 41))
     assert list((await site.runtime.quality.report()).versions) == ["40"]
 
