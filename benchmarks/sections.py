@@ -53,7 +53,7 @@ SECTIONS = {
     "drift": Section(
         "benchmarks.drift.sections:drift",
         "how often drift is found where there is none, and how soon where there is some, beside Evidently's preset",
-        30,
+        45,
         quick_minutes=3,
     ),
 }

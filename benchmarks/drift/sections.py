@@ -19,8 +19,8 @@ USUAL = 13
 
 NOTHING_DRIFTS = (
     (Setup((500,), WINDOWS, (5, USUAL)), 10_000),
-    (Setup((5_000,), (500, 2_000, 10_000), (5, USUAL)), 2_500),
-    (Setup(REFERENCES, (500, 2_000), (50,)), 1_000),
+    (Setup((5_000,), (500, 2_000, 10_000), (5, USUAL)), 10_000),
+    (Setup(REFERENCES, (500, 2_000), (50,)), 5_000),
 )
 """What is evaluated, and how often: more rows and features take as much longer."""
 
