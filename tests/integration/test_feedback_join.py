@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from services.monitor.feedback.inbox import Inbox
 from services.monitor.feedback.joiner import Joiner, Patience
 from services.monitor.feedback.labels import Labels
-from services.monitor.feedback.matching import Matching
+from services.monitor.feedback.matching import Found, Matching
 from services.monitor.log.deletions import DeletionRecords
 from services.monitor.log.files import Files
 from services.monitor.log.layout import LOG, Partition
@@ -303,13 +303,18 @@ async def test_rows_without_a_prediction_are_given_up_and_jobs_that_run_are_wait
     assert (await desk.counted(), await desk.left()) == ({"joined": 1, "given_up": 2}, 0)
 
 
+class Blind(Matching):
+    async def find(self, values: Any) -> Found:
+        return Found(left=list(values))
+
+
+class Dies(Scorecard):
+    def targets(self, *_: Any) -> Any:
+        raise RuntimeError("killed here")
+
+
 async def test_a_joiner_that_dies_between_keeping_and_counting_changes_nothing(desk: Desk) -> None:
     await desk.log(await rows_for(desk, 2), [10.0, 20.0])
-
-    class Dies(Scorecard):
-        def targets(self, *_: Any) -> Any:
-            raise RuntimeError("killed here")
-
     await desk.say({"r0": 11.0, "r1": 21.0})
     dying = desk.joiner(Dies(desk.redis, desk.keys, 8, 400))
     with pytest.raises(RuntimeError):
@@ -320,6 +325,42 @@ async def test_a_joiner_that_dies_between_keeping_and_counting_changes_nothing(d
     await desk.join()
     assert (await desk.counted(), (await desk.quality()).n) == ({"joined": 2}, 2)
     assert bias(await desk.quality()) == pytest.approx(-1.0, abs=1e-5)
+
+
+async def test_a_value_that_was_kept_and_not_counted_is_not_taken_out_by_its_correction(desk: Desk) -> None:
+    await desk.say({"r0": 11.0})
+    await desk.join()
+    await desk.log(await rows_for(desk, 1), [10.0])
+    await desk.hurry()
+    dying = desk.joiner(Dies(desk.redis, desk.keys, 8, 400))
+    with pytest.raises(RuntimeError):
+        await dying.work()
+    await dying.stop()
+    await desk.say({"r0": 14.0})
+    await desk.join()
+    await desk.hurry()
+    await desk.join()
+    assert (await desk.counted(), await desk.left()) == ({"joined": 1, "repeated": 1}, 0)
+    found = await desk.quality()
+    assert found.n == 1
+    assert bias(found) == pytest.approx(-4.0, abs=1e-5)
+
+
+async def test_what_an_entry_has_counted_is_remembered_while_the_rest_of_it_waits(desk: Desk) -> None:
+    await desk.log(await rows_for(desk, 1), [10.0])
+    await desk.say({"r0": 11.0, "r1": 5.0})
+    await desk.join()
+    await desk.say({"r0": 14.0})
+    blind = desk.joiner()
+    blind.matching = Blind(desk.store, LogReader(desk.store, desk.files), desk.versions)
+    await blind.work()
+    await blind.stop()
+    await desk.hurry()
+    await desk.join()
+    assert await desk.counted() == {"joined": 1, "corrected": 1}
+    found = await desk.quality()
+    assert found.n == 1
+    assert bias(found) == pytest.approx(-4.0, abs=1e-5)
 
 
 async def test_one_that_lost_its_lease_counts_nothing(desk: Desk) -> None:

@@ -67,6 +67,18 @@ class Inbox:
         # Of an id without a body, the other half is gone with a part of Redis; it goes when it is settled.
         return [_waiting(entry, body or "0 ") for entry, body in zip(ids, bodies, strict=True)]
 
+    async def find(self, entries: Sequence[str]) -> list[Arrived]:
+        """Return those of some entries that are still to be joined."""
+        if not entries:
+            return []
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(self._keys.feedback_waiting, list(entries))
+            for entry in entries:
+                pipe.xrange(self._stream, entry, entry)
+            bodies, *fresh = await pipe.execute()
+        waiting = [_waiting(entry, body) for entry, body in zip(entries, bodies, strict=True) if body is not None]
+        return waiting + [Arrived(entry, fields.get(_FIELD, "")) for found in fresh for entry, fields in found]
+
     async def waiting(self) -> int:
         """Return how many values wait for their prediction."""
         return int(await self._redis.hget(self._keys.feedback, "waiting") or 0)

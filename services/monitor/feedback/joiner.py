@@ -19,7 +19,7 @@ from services.monitor.entries import check_name
 from services.monitor.feedback.inbox import Arrived, Inbox, Postponed
 from services.monitor.feedback.labels import Label, Labels
 from services.monitor.feedback.matching import Matches, Matching
-from services.monitor.feedback.values import Key, Value, event_of, latest, values_of
+from services.monitor.feedback.values import Key, Said, Value, event_of, latest, values_of
 from services.monitor.quality import negative, summarise_quality
 from services.monitor.scorecard import Scorecard
 from shared.clock import utc_now
@@ -119,7 +119,7 @@ class Joiner:
         counts["given_up"] += len(found.hopeless)
         outcome = _Outcome(counts, {})
         for match in found.matches:
-            await self._label(match, {entry.id for entry in arrived}, outcome)
+            await self._label(match, {value.said for value in values}, outcome)
         postponed = await self._postponed(found.left, {entry.id: entry.tries for entry in arrived}, counts)
         waited = {entry.id for entry in arrived if entry.waited}
         counts["waiting"] += sum(each.values for each in postponed) - sum(value.entry in waited for value in values)
@@ -145,11 +145,9 @@ class Joiner:
                 values += found
         return values, counts
 
-    async def _label(self, match: Matches, entries: Collection[str], outcome: _Outcome) -> None:
+    async def _label(self, match: Matches, at_hand: Collection[Said], outcome: _Outcome) -> None:
         """Keep rows with their values, and count those that are new or corrected."""
-        keys = {value.key for value in match.values}
-        days = pc.unique(pc.strftime(match.rows["time"], "%Y-%m-%d")).to_pylist()
-        before = await self._labels.find(match.version.model, keys, days, entries)
+        before = await self._counted_before(match, at_hand)
         times = match.rows["time"].to_pylist()
         news = [_news(value, at, before) for value, at in zip(match.values, times, strict=True)]
         chosen = [i for i, kind in enumerate(news) if kind != "repeated"]
@@ -166,6 +164,23 @@ class Joiner:
             hours = outcome.quality.setdefault((match.version.model, match.version.version), {})
             hour = int(times[i].timestamp() // 3600)
             hours[hour] = merge([hours.get(hour, {}), added])
+
+    async def _counted_before(self, match: Matches, at_hand: Collection[Said]) -> Mapping[Key, Label]:
+        """Return the latest label of each row that was counted.
+
+        Whoever died between keeping and counting left labels of what is at hand, or still to be joined.
+        """
+        keys = {value.key for value in match.values}
+        days = pc.unique(pc.strftime(match.rows["time"], "%Y-%m-%d")).to_pylist()
+        uncounted = set(at_hand)
+        while True:
+            found = await self._labels.find(match.version.model, keys, days, uncounted)
+            others = sorted({label.entry for label in found.values()})
+            left, _ = self._read(await self._inbox.find(others))
+            left_over = {value.said for value in left} & {(label.entry, key) for key, label in found.items()}
+            if not left_over:
+                return found
+            uncounted |= left_over
 
     @staticmethod
     def _summary(match: Matches, prediction: float, actual: float) -> Summary:

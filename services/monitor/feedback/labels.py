@@ -11,7 +11,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.monitor.feedback.values import Key
+from services.monitor.feedback.values import Key, Said
 from services.monitor.log.files import Files
 from services.monitor.log.layout import LABELS, Partition
 from services.monitor.log.rows import by_day, check_schema
@@ -30,6 +30,8 @@ class Label:
     actual: float
     at: datetime
     """When the gateway took the label."""
+    entry: str
+    """Of the inbox."""
 
 
 class Labels:
@@ -43,13 +45,13 @@ class Labels:
             await self._shelf.add(Partition(LABELS, model, day), [of_day])
 
     async def find(
-        self, model: str, keys: Collection[Key], days: Iterable[str], but: Collection[str]
+        self, model: str, keys: Collection[Key], days: Iterable[str], but: Collection[Said]
     ) -> Mapping[Key, Label]:
         """Return the latest label of each key that has one.
 
         Args:
             days: of the predictions.
-            but: entries of the inbox whose labels are passed over: they were written, and then not counted.
+            but: what is passed over: labels of these were written, and then not counted.
         """
         found: dict[Key, Label] = {}
         for day in days:
@@ -60,7 +62,7 @@ class Labels:
         return found
 
     async def _of_day(
-        self, partition: Partition, keys: Collection[Key], but: Collection[str], found: dict[Key, Label]
+        self, partition: Partition, keys: Collection[Key], but: Collection[Said], found: dict[Key, Label]
     ) -> None:
         ids = {source for source, _ in keys}
         wanted = pa.array(ids, pa.string())
@@ -70,8 +72,8 @@ class Labels:
             async for rows in self._files.read(file, file.holding(ids), _KEY):
                 for row in rows.filter(pc.is_in(rows["request_id"], wanted)).to_pylist():
                     key = (row["request_id"], row["index"])
-                    label = Label(row["time"], row["actual"], row["labelled_at"])
-                    if key not in keys or row["entry"] in but:
+                    label = Label(row["time"], row["actual"], row["labelled_at"], row["entry"])
+                    if key not in keys or (label.entry, key) in but:
                         continue
                     if key not in found or found[key].at < label.at:
                         found[key] = label

@@ -14,6 +14,9 @@ JOB: Final = "job:"
 Key = tuple[str, int]
 """Request id, or `job:` and a job's, and the position of the row in it."""
 
+Said = tuple[str, Key]
+"""What an entry of the inbox says of a row: it says it once."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -30,6 +33,10 @@ class Value:
     @property
     def key(self) -> Key:
         return self.source, self.index
+
+    @property
+    def said(self) -> Said:
+        return self.entry, self.key
 
 
 def values_of(entry: str, event: FeedbackReceived, default_model: str) -> list[Value]:
