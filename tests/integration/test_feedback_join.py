@@ -289,6 +289,22 @@ async def test_values_are_joined_with_the_rows_of_a_job(desk: Desk) -> None:
     assert [row[numeric] for row in rows] == [0.0, 7.0, 9.0]
 
 
+async def test_a_request_whose_id_looks_like_a_jobs_is_looked_for_in_the_log_and_holds_up_nothing(desk: Desk) -> None:
+    job_id = await a_job(desk)
+    names = ["job:4711", f"job:{job_id}/job.json", "job:../../x", "job:"]
+    for first, name in enumerate(names):
+        await desk.log(await rows_for(desk, 1), [10.0], first=first, request_id=[name])
+    await desk.say(dict.fromkeys(names, 11.0))
+    await desk.say({"job:4712": 11.0})
+    await desk.join()
+    assert (await desk.counted(), await desk.inbox.waiting()) == ({"joined": 4}, 1)
+    assert sorted(row["request_id"] for row in await desk.labels()) == sorted(names)
+    await desk.log(await rows_for(desk, 1), [10.0], request_id=["job:4712"])
+    await desk.hurry()
+    await desk.join()
+    assert (await desk.counted(), await desk.left()) == ({"joined": 5}, 0)
+
+
 async def test_rows_without_a_prediction_are_given_up_and_jobs_that_run_are_waited_for(desk: Desk) -> None:
     job_id = await a_job(desk)
     manifest = await desk.store.get(job_path(job_id, MANIFEST))
@@ -390,9 +406,10 @@ async def test_what_cannot_be_read_is_dropped_and_counted_and_holds_up_nothing(d
     await desk.redis.xadd(stream, both.entry())  # type: ignore[arg-type]
     uneven = FeedbackReceived(request_id=["a", "b"], job_id=[None], index=[0], actual=[1.0])
     await desk.redis.xadd(stream, uneven.entry())  # type: ignore[arg-type]
+    await desk.say({"../../x": 1.0}, jobs=True)
     await desk.say({"r0": 11.0})
     await desk.join()
-    assert await desk.counted() == {"invalid": 4, "joined": 1}
+    assert await desk.counted() == {"invalid": 5, "joined": 1}
 
 
 async def test_many_values_of_several_entries_are_counted_once_each(desk: Desk) -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from services.monitor.feedback.values import JOB, Key, Value
+from services.monitor.feedback.values import Key, Value, job_of
 from services.monitor.log.files import FileDamaged
 from services.monitor.log.rows import COLUMNS, SchemaTooNew, column_names, feature_columns
 from services.monitor.versions import Version, Versions, VersionUnknown
@@ -98,13 +98,12 @@ class Matching:
             OSError: the store is away.
         """
         found = Found()
-        ordered = sorted(values, key=lambda value: (value.model, value.source.startswith(JOB), value.source))
-        for (model, of_job), group in groupby(ordered, key=lambda value: (value.model, value.source.startswith(JOB))):
-            if not of_job:
+        ordered = sorted(values, key=_model_and_job)
+        for (model, job_id), group in groupby(ordered, key=_model_and_job):
+            if job_id:
+                await self._in_a_job(model, job_id, list(group), found)
+            else:
                 await self._in_the_log(model, list(group), found)
-                continue
-            for source, of_one in groupby(group, key=lambda value: value.source):
-                await self._in_a_job(model, source.removeprefix(JOB), list(of_one), found)
         return found
 
     async def _in_the_log(self, model: str, values: Sequence[Value], found: Found) -> None:
@@ -162,6 +161,10 @@ class Matching:
             time = record.status.finished_at or job_time(spec.id)
             rows = _rows_of_a_job(job.version, chosen, time, x[good], predictions[good])
             found.matches.append(Matches(job.version, rows, chosen))
+
+
+def _model_and_job(value: Value) -> tuple[str, str]:
+    return value.model, job_of(value.source) or ""
 
 
 def _read_chunk(data: bytes, part: bytes, places: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

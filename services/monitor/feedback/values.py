@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from shared.events import FeedbackReceived
+from shared.jobs import job_time
 
 JOB: Final = "job:"
 """Before a job's id, where a request's would stand."""
@@ -83,11 +84,27 @@ def latest(values: Iterable[Value]) -> tuple[list[Value], Counter[str]]:
     return list(kept.values()), replaced
 
 
+def job_of(source: str) -> str | None:
+    """Return the id of the job; None of a request, which may have an id that begins as a job's source does."""
+    job_id = source.removeprefix(JOB)
+    if job_id == source:
+        return None
+    try:
+        job_time(job_id)
+    except ValueError:
+        return None
+    return job_id
+
+
 def _source(request: str | None, job: str | None) -> str:
     if (request is None) == (job is None):
         raise ValueError("a row is named by its request or its job, not by both or none")
-    return request if request is not None else f"{JOB}{job}"
+    if request is not None:
+        return request
+    job_time(job or "")  # its id becomes a part of paths
+    return f"{JOB}{job}"
 
 
 def _named(value: Value) -> tuple[str | None, str | None]:
-    return (None, value.source.removeprefix(JOB)) if value.source.startswith(JOB) else (value.source, None)
+    job_id = job_of(value.source)
+    return (value.source, None) if job_id is None else (None, job_id)
