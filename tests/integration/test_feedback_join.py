@@ -412,6 +412,29 @@ async def test_what_cannot_be_read_is_dropped_and_counted_and_holds_up_nothing(d
     assert await desk.counted() == {"invalid": 5, "joined": 1}
 
 
+async def test_a_damaged_file_of_the_log_holds_up_what_is_in_it_and_nothing_else(desk: Desk) -> None:
+    await desk.log(await rows_for(desk, 1), [10.0])
+    await desk.store.put(f"log/model/date={NOW:%Y-%m-%d}/0.parquet", b"nonsense")
+    await desk.say({"r0": 11.0, "r1": 11.0})
+    await desk.join()
+    assert (await desk.counted(), await desk.left()) == ({"joined": 1}, 1)
+
+
+async def test_a_damaged_file_of_labels_holds_up_the_values_of_its_day_and_no_others(desk: Desk) -> None:
+    yesterday = NOW - timedelta(days=1)
+    await desk.log(await rows_for(desk, 1), [10.0])
+    await desk.log(await rows_for(desk, 1), [20.0], first=1, time=[yesterday.timestamp()])
+    damaged = f"labels/model/date={yesterday:%Y-%m-%d}/0.parquet"
+    await desk.store.put(damaged, b"nonsense")
+    await desk.say({"r0": 11.0, "r1": 21.0})
+    await desk.join()
+    assert (await desk.counted(), await desk.inbox.waiting()) == ({"joined": 1}, 1)
+    await desk.store.delete(damaged)
+    await desk.hurry()
+    await desk.join()
+    assert (await desk.counted(), await desk.left()) == ({"joined": 2}, 0)
+
+
 async def test_many_values_of_several_entries_are_counted_once_each(desk: Desk) -> None:
     n = 2500
     rng = np.random.default_rng(1)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from structlog.testing import capture_logs
 
-from services.monitor.log.files import FileDamaged
 from services.monitor.log.layout import LOG, Partition
 from services.monitor.log.plan import Target
-from services.monitor.log.rows import FIXED, SchemaTooNew, row_group_rows
+from services.monitor.log.rows import FIXED, row_group_rows
 from shared.store import Store
 from tests.integration.prediction_log import PARTITION, Log, WatchedStore
 from tests.unit.monitor.logged import logged
@@ -78,16 +78,15 @@ async def test_of_a_sorted_file_one_row_group_is_read(tmp_path: Path) -> None:
     assert read == []  # what its footer says is known
 
 
-async def test_a_file_of_a_newer_schema_is_said_and_not_guessed_at(log: Log) -> None:
-    await log.write(logged(["a"]).replace_schema_metadata({"tasador.schema": "2"}))
-    with pytest.raises(SchemaTooNew, match="upgrade"):
-        await log.reader.find("model", [("a", 0)])
-
-
-async def test_a_damaged_file_is_named(log: Log) -> None:
+async def test_a_file_that_is_damaged_or_of_a_newer_schema_is_named_and_passed_over(log: Log) -> None:
     await log.store.put(f"{PARTITION.prefix}/0.parquet", b"PAR1")
-    with pytest.raises(FileDamaged, match=r"0\.parquet cannot be read"):
-        await log.reader.find("model", [("a", 0)])
+    await log.write(logged(["a"]).replace_schema_metadata({"tasador.schema": "2"}), logged(["b"]))
+    with capture_logs() as told:
+        found = await log.reader.find("model", [("a", 0), ("b", 0)])
+    assert found["request_id"].to_pylist() == ["b"]
+    said = " ".join(each["reason"] for each in told)
+    assert "0.parquet cannot be read" in said
+    assert "upgrade" in said
 
 
 async def test_files_that_are_compacted_while_they_are_read_are_found_all_the_same(tmp_path: Path) -> None:

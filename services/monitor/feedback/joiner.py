@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
-import pyarrow.compute as pc
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -20,6 +19,8 @@ from services.monitor.feedback.inbox import Arrived, Inbox, Postponed
 from services.monitor.feedback.labels import Label, Labels
 from services.monitor.feedback.matching import Matches, Matching
 from services.monitor.feedback.values import Key, Said, Value, event_of, latest, values_of
+from services.monitor.log.files import FileDamaged
+from services.monitor.log.rows import SchemaTooNew
 from services.monitor.quality import negative, summarise_quality
 from services.monitor.scorecard import Scorecard
 from shared.clock import utc_now
@@ -118,8 +119,13 @@ class Joiner:
         found = await self.matching.find(current)
         counts["given_up"] += len(found.hopeless)
         outcome = _Outcome(counts, {})
-        for match in found.matches:
-            await self._label(match, {value.said for value in values}, outcome)
+        at_hand = {value.said for value in values}
+        for day, match in ((day, of_day) for each in found.matches for day, of_day in each.by_day().items()):
+            try:
+                await self._label(match, day, at_hand, outcome)
+            except (FileDamaged, SchemaTooNew) as error:  # what is known of these rows cannot be told
+                log.error("feedback of a day waits", day=day, values=len(match.values), reason=str(error))
+                found.left += match.values
         postponed = await self._postponed(found.left, {entry.id: entry.tries for entry in arrived}, counts)
         waited = {entry.id for entry in arrived if entry.waited}
         counts["waiting"] += sum(each.values for each in postponed) - sum(value.entry in waited for value in values)
@@ -145,9 +151,9 @@ class Joiner:
                 values += found
         return values, counts
 
-    async def _label(self, match: Matches, at_hand: Collection[Said], outcome: _Outcome) -> None:
-        """Keep rows with their values, and count those that are new or corrected."""
-        before = await self._counted_before(match, at_hand)
+    async def _label(self, match: Matches, day: str, at_hand: Collection[Said], outcome: _Outcome) -> None:
+        """Keep rows of a day with their values, and count those that are new or corrected."""
+        before = await self._counted_before(match, day, at_hand)
         times = match.rows["time"].to_pylist()
         news = [_news(value, at, before) for value, at in zip(match.values, times, strict=True)]
         chosen = [i for i, kind in enumerate(news) if kind != "repeated"]
@@ -165,16 +171,15 @@ class Joiner:
             hour = int(times[i].timestamp() // 3600)
             hours[hour] = merge([hours.get(hour, {}), added])
 
-    async def _counted_before(self, match: Matches, at_hand: Collection[Said]) -> Mapping[Key, Label]:
+    async def _counted_before(self, match: Matches, day: str, at_hand: Collection[Said]) -> Mapping[Key, Label]:
         """Return the latest label of each row that was counted.
 
         Whoever died between keeping and counting left labels of what is at hand, or still to be joined.
         """
         keys = {value.key for value in match.values}
-        days = pc.unique(pc.strftime(match.rows["time"], "%Y-%m-%d")).to_pylist()
         uncounted = set(at_hand)
         while True:
-            found = await self._labels.find(match.version.model, keys, days, uncounted)
+            found = await self._labels.find(match.version.model, keys, day, uncounted)
             others = sorted({label.entry for label in found.values()})
             left, _ = self._read(await self._inbox.find(others))
             left_over = {value.said for value in left} & {(label.entry, key) for key, label in found.items()}

@@ -4,7 +4,7 @@ Files are never changed. A correction is one more row; of several with one key, 
 counts.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,21 +44,22 @@ class Labels:
         for day, of_day in by_day(rows):
             await self._shelf.add(Partition(LABELS, model, day), [of_day])
 
-    async def find(
-        self, model: str, keys: Collection[Key], days: Iterable[str], but: Collection[Said]
-    ) -> Mapping[Key, Label]:
+    async def find(self, model: str, keys: Collection[Key], day: str, but: Collection[Said]) -> Mapping[Key, Label]:
         """Return the latest label of each key that has one.
 
         Args:
-            days: of the predictions.
+            day: of the predictions.
             but: what is passed over: labels of these were written, and then not counted.
+
+        Raises:
+            SchemaTooNew: a file was written by a newer Tasador.
+            FileDamaged: a file cannot be read.
         """
         found: dict[Key, Label] = {}
-        for day in days:
-            try:
-                await self._of_day(Partition(LABELS, model, day), keys, but, found)
-            except ObjectNotFound:  # compacted meanwhile: the rows are in a file that is there now
-                await self._of_day(Partition(LABELS, model, day), keys, but, found)
+        try:
+            await self._of_day(Partition(LABELS, model, day), keys, but, found)
+        except ObjectNotFound:  # compacted meanwhile: the rows are in a file that is there now
+            await self._of_day(Partition(LABELS, model, day), keys, but, found)
         return found
 
     async def _of_day(

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from services.monitor.feedback.values import Key, Value, job_of
-from services.monitor.log.files import FileDamaged
-from services.monitor.log.rows import COLUMNS, SchemaTooNew, column_names, feature_columns
+from services.monitor.log.rows import COLUMNS, column_names, feature_columns
 from services.monitor.versions import Version, Versions, VersionUnknown
 from shared.chunks import ChunkInvalid, decode_chunk, decode_part
 from shared.jobs import JobRecord, JobSpec, job_time
@@ -44,6 +43,17 @@ class Matches:
     version: Version
     rows: pa.Table
     values: Sequence[Value]
+
+    def by_day(self) -> Mapping[str, "Matches"]:
+        """Split them by the day (UTC) of the prediction, which is how they are kept."""
+        days = pc.strftime(self.rows["time"], "%Y-%m-%d").to_pylist()
+        places: dict[str, list[int]] = {}
+        for place, day in enumerate(days):
+            places.setdefault(day, []).append(place)
+        return {
+            day: Matches(self.version, self.rows.take(of_day), [self.values[place] for place in of_day])
+            for day, of_day in places.items()
+        }
 
     def labelled(self, chosen: Sequence[int]) -> pa.Table:
         """Return some of the rows with their values: what is kept of them."""
@@ -108,12 +118,7 @@ class Matching:
 
     async def _in_the_log(self, model: str, values: Sequence[Value], found: Found) -> None:
         by_key = {value.key: value for value in values}
-        try:
-            rows = await self._logged.find(model, set(by_key))
-        except (FileDamaged, SchemaTooNew) as error:
-            log.error("cannot look for predictions", error=str(error))
-            found.left += values
-            return
+        rows = await self._logged.find(model, set(by_key))
         for name in pc.unique(rows["model_version"]).to_pylist():
             of_version = rows.filter(pc.equal(rows["model_version"], name))
             keys = list(zip(of_version["request_id"].to_pylist(), of_version["index"].to_pylist(), strict=True))

@@ -6,13 +6,16 @@ from collections.abc import Collection, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.monitor.log.files import Files
+from services.monitor.log.files import FileDamaged, Files
 from services.monitor.log.layout import LOG, Partition, days_of
-from services.monitor.log.rows import FIXED, check_schema
+from services.monitor.log.rows import FIXED, SchemaTooNew, check_schema
 from shared.store import ObjectNotFound, Store
+from shared.telemetry import get_logger
 
 Key = tuple[str, int]
 """Request id, and index in the request."""
+
+log = get_logger(__name__)
 
 
 class LogReader:
@@ -33,12 +36,10 @@ class LogReader:
         first of the days. Versions may differ in their columns: a row has null where its version has none, and a column
         that is a number in one version and text in another is text.
 
+        A file that is damaged, or of a newer schema, is passed over: what it holds is not found.
+
         Args:
             days: where to look, in this order, until all are found; default all, the newest first.
-
-        Raises:
-            SchemaTooNew: a file was written by a newer Tasador.
-            FileDamaged: a file cannot be read.
         """
         left, found = set(keys), list[pa.Table]()
         for day in await self.days(model) if days is None else days:
@@ -60,10 +61,13 @@ class LogReader:
         ids = {request_id for request_id, _ in keys}
         wanted = pa.array(ids, pa.string())
         for stored in await self._files.list(partition):
-            file = await self._files.open(stored)
-            check_schema(file.key, file.schema)
-            async for rows in self._files.read(file, file.holding(ids)):
-                found.append(await asyncio.to_thread(_chosen, rows, wanted, keys))
+            try:
+                file = await self._files.open(stored)
+                check_schema(file.key, file.schema)
+                async for rows in self._files.read(file, file.holding(ids)):
+                    found.append(await asyncio.to_thread(_chosen, rows, wanted, keys))
+            except (FileDamaged, SchemaTooNew) as error:
+                log.error("predictions are not looked for in a file", reason=str(error))
         return [rows for rows in found if len(rows)]
 
 
