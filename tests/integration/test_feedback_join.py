@@ -190,6 +190,23 @@ async def test_a_value_that_waited_does_not_take_the_place_of_a_later_one(desk: 
     assert bias(await desk.quality()) == pytest.approx(-2.0, abs=1e-5)
 
 
+async def test_a_value_that_waited_does_not_take_the_place_of_a_later_repetition(desk: Desk) -> None:
+    for actual in (11.0, 14.0):
+        await desk.say({"r0": actual})
+        await desk.join()
+    await desk.log(await rows_for(desk, 1), [10.0])
+    first, _ = await desk.redis.zrange(desk.keys.feedback_due, 0, -1)
+    await desk.redis.zadd(desk.keys.feedback_due, {str(first): 0})
+    await desk.join()
+    await desk.say({"r0": 11.0})
+    await desk.join()
+    await desk.hurry()
+    await desk.join()
+    assert await desk.counted() == {"joined": 1, "repeated": 2}
+    assert bias(await desk.quality()) == pytest.approx(-1.0, abs=1e-5)
+    assert (await desk.labels())[-1]["actual"] == 11.0
+
+
 async def test_of_several_values_in_one_go_the_latest_counts(desk: Desk) -> None:
     await desk.log(await rows_for(desk, 1), [10.0])
     await desk.say({"r0": 12.0})

@@ -156,15 +156,15 @@ class Joiner:
         before = await self._counted_before(match, day, at_hand)
         times = match.rows["time"].to_pylist()
         news = [_news(value, at, before) for value, at in zip(match.values, times, strict=True)]
-        chosen = [i for i, kind in enumerate(news) if kind != "repeated"]
+        chosen = {i: kind for i, kind in enumerate(news) if kind != "repeated"}
         outcome.counts.update(news)
-        if not chosen:
-            return
-        await self._labels.add(match.version.model, match.labelled(chosen))
+        kept = [i for i, value in enumerate(match.values) if i in chosen or before[value.key].at < value.at]
+        if kept:  # a repetition, too: what was said before it, and still waits, is not to take its place
+            await self._labels.add(match.version.model, match.labelled(kept))
         predictions = match.rows["prediction"].to_numpy()
-        for i in chosen:
+        for i, kind in chosen.items():
             added = self._summary(match, predictions[i], match.values[i].actual)
-            if news[i] == "corrected":
+            if kind == "corrected":
                 wrong = self._summary(match, predictions[i], before[match.values[i].key].actual)
                 added = merge([added, negative(wrong)])
             hours = outcome.quality.setdefault((match.version.model, match.version.version), {})
