@@ -234,6 +234,28 @@ async def test_what_finds_no_prediction_waits_is_counted_and_is_joined_when_it_i
     assert 40 < due - datetime.now(UTC).timestamp() < 80  # later than the first time
 
 
+async def test_what_is_due_is_joined_though_new_values_never_cease(desk: Desk) -> None:
+    await desk.say({"r0": 11.0})
+    await desk.join()
+    await desk.log(await rows_for(desk, 21), [10.0] * 21)
+    await desk.hurry()
+    joiner, said = desk.joiner(), iter(range(1, 21))
+
+    class Busy(Matching):
+        async def find(self, values: Any) -> Found:
+            if not await desk.inbox.due(NOW.timestamp(), 1):
+                return await super().find(values)
+            await desk.say({f"r{next(said)}": 11.0})  # fails when there is none left
+            return await super().find(values)
+
+    joiner.matching = Busy(desk.store, LogReader(desk.store, desk.files), desk.versions)
+    await desk.say({"r1": 11.0})
+    await joiner.work()
+    await joiner.stop()
+    assert next(said) < 5
+    assert await desk.left() == 0
+
+
 async def test_what_waited_for_too_long_or_finds_no_room_is_given_up_and_counted(desk: Desk) -> None:
     await desk.say({"unknown": 1.0}, at=NOW - timedelta(days=8))
     await desk.join()

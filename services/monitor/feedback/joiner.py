@@ -106,9 +106,13 @@ class Joiner:
         if not await self._lease.acquire():
             return
         async with self._lease.kept():
-            for _ in until_cancelled():
-                arrived = await self._inbox.fresh(AT_ONCE) or await self._inbox.due(time.time(), AT_ONCE)
-                if not arrived or not await self._join(arrived):
+            idle = 0
+            # By turns: what waits must not wait for a stream that is never empty.
+            for turn, _ in enumerate(until_cancelled()):
+                look = self._inbox.due(time.time(), AT_ONCE) if turn % 2 else self._inbox.fresh(AT_ONCE)
+                arrived = await look
+                idle = 0 if arrived else idle + 1
+                if idle == 2 or (arrived and not await self._join(arrived)):
                     return
 
     async def _join(self, arrived: Sequence[Arrived]) -> bool:
