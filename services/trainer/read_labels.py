@@ -49,8 +49,9 @@ async def _read_day(store: Store, prefix: str, limit: int, left_out: Counter[str
         found, unreadable = _Newest(limit), 0
         try:
             for key in sorted([key async for key in store.list(prefix) if key.endswith(".parquet")]):
+                data = await store.get(key)
                 try:
-                    found.add(pq.read_table(io.BytesIO(await store.get(key))))
+                    found.add(pq.read_table(io.BytesIO(data)))
                 except (pa.ArrowException, KeyError):
                     unreadable += 1
         except ObjectNotFound:  # merged into another file since it was listed

@@ -96,5 +96,21 @@ async def test_a_file_that_is_damaged_costs_itself(store: Store, model: str) -> 
     assert sum(labels.left_out.values()) == 1
 
 
+async def test_a_file_that_is_replaced_while_its_day_is_read_is_read_in_its_new_form(store: Store, model: str) -> None:
+    await put_labels(store, model, labelled_table([1.0, 2.0], features(2)), "old")
+    read = store.get
+
+    async def replaced_first(key: str) -> bytes:
+        if key.endswith("old.parquet") and await store.exists(key):
+            await put_labels(store, model, labelled_table([1.0], features(1)), "new")
+            await store.delete(key)
+        return await read(key)
+
+    store.get = replaced_first  # type: ignore[method-assign]
+    labels = await read_labels(store, model, "price", 100)
+    assert actual(labels) == [1.0]
+    assert +labels.left_out == {}
+
+
 async def test_without_labels_there_are_none(store: Store) -> None:
     assert (await read_labels(store, "model", "price", 100)).groups == []
