@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from shared.engine import load_model
 from shared.params import Params
 from shared.signature import MAX_MAGNITUDE, UNKNOWN_CATEGORY, Feature, Signature
 
-MIN_ROWS = 20  # fewer cannot tell two models apart
+MIN_ROWS = 20  # different ones; fewer cannot tell two models apart
 
 Mask = NDArray[np.bool_]
 
@@ -47,9 +48,9 @@ def hold_contest(challenger: Challenger, champion: Artifact, rows: RawRows, trai
         unseen &= fits
         recent = rows.answered >= time.time() - params.quality.window  # NaN, a row of the data, compares false
         data = unseen & (np.arange(len(unseen)) < trained)
-        if data.sum() < MIN_ROWS:
+        if (found := len(set(compress(rows.digests, data)))) < MIN_ROWS:
             raise Incomparable(
-                f"{data.sum()} rows of the data were seen by neither and fit both, and at least {MIN_ROWS} are needed"
+                f"{found} different rows were seen by neither and fit both, and at least {MIN_ROWS} are needed"
             )
         model = load_model(champion)
         judged = np.flatnonzero(data | (unseen & recent))
@@ -63,7 +64,10 @@ def hold_contest(challenger: Challenger, champion: Artifact, rows: RawRows, trai
 
     def paired(mask: Mask) -> Paired | None:
         on = mask[judged]
-        return compare(actual[on], new[on], old[on], params.selection.metric) if on.any() else None
+        if not on.any():
+            return None
+        _, distinct = np.unique(list(compress(rows.digests, mask)), return_inverse=True)
+        return compare(actual[on], new[on], old[on], params.selection.metric, distinct)
 
     return Comparison(version, held_out=paired(data), labelled=paired(unseen & recent))
 

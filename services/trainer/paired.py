@@ -17,16 +17,25 @@ _AT_ONCE = 1000  # resamples
 
 
 def compare(
-    actual: NDArray[np.float64], challenger: NDArray[np.float64], champion: NDArray[np.float64], metric: Metric
+    actual: NDArray[np.float64],
+    challenger: NDArray[np.float64],
+    champion: NDArray[np.float64],
+    metric: Metric,
+    distinct: NDArray[np.intp] | None = None,
 ) -> Paired:
     """Compare predictions for the same rows, at least one.
+
+    Args:
+        distinct: which row each of them is, from 0 on, where rows repeat: copies say nothing new, so they are drawn
+            together.
 
     The ends of the interval are quantiles of the difference over resampled rows, moved outwards as far as Student's t
     is wider than the normal distribution: without that the interval of few rows is too narrow.
     """
     new, old = (_losses(actual, predicted, metric) for predicted in (challenger, champion))
-    differences = _resampled(new, old, metric)
-    tail = _tail(min(len(actual), MAX_GROUPS))
+    distinct = np.arange(len(actual)) if distinct is None else distinct
+    differences = _resampled(new, old, metric, distinct)
+    tail = _tail(min(int(distinct.max()) + 1, MAX_GROUPS))
     low, high = np.quantile(differences, [tail, 1 - tail])
     return Paired(
         rows=len(actual),
@@ -49,12 +58,14 @@ def _error(loss: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
     return np.sqrt(loss) if metric == "rmse" else loss
 
 
-def _resampled(new: NDArray[np.float64], old: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
+def _resampled(
+    new: NDArray[np.float64], old: NDArray[np.float64], metric: Metric, distinct: NDArray[np.intp]
+) -> NDArray[np.float64]:
     """Return the difference of the errors for each resample of the rows."""
     rng = np.random.default_rng(SEED)
-    groups = np.array_split(rng.permutation(len(new)), min(len(new), MAX_GROUPS))
-    size = np.array([len(group) for group in groups], np.float64)
-    sums = [np.array([loss[group].sum() for group in groups]) for loss in (new, old)]
+    groups = np.array_split(rng.permutation(int(distinct.max()) + 1), min(int(distinct.max()) + 1, MAX_GROUPS))
+    copies, *losses = (np.bincount(distinct, weights) for weights in (None, new, old))
+    size, *sums = (np.array([each[group].sum() for group in groups], np.float64) for each in (copies, *losses))
     found = []
     for _ in range(RESAMPLES // _AT_ONCE):
         drawn = rng.integers(0, len(groups), (_AT_ONCE, len(groups)))

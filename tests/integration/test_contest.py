@@ -155,6 +155,19 @@ async def test_recent_labelled_rows_are_asked_for_themselves_though_not_trained_
     assert ring.challenge(labels=old).labelled is None
 
 
+async def test_a_row_that_was_labelled_many_times_is_one_row(ring: Ring) -> None:
+    """A client that asks again and again must not decide alone who is better."""
+    await ring.crown(model_building=POOR)
+    told: list[float | None] = [3.0 + i for i in range(10)]
+    single, copies = (
+        ring.labels(told * n, {"x": [1.0] * 10 * n, "z": [0.0] * 10 * n}, time=datetime.now(UTC)) for n in (1, 100)
+    )
+    few = {name: values[:60] for name, values in a_table().items()}
+    settings: dict[str, Any] = {"retrain": {"labelled_rows": True}, "data": {"test_fraction": 0.2}}
+    assert "at least 20 are needed" in ring.challenge(few, labels=single, **settings).incomparable
+    assert "at least 20 are needed" in ring.challenge(few, labels=copies, **settings).incomparable
+
+
 async def test_trained_on_labelled_rows_it_learns_what_has_changed(ring: Ring) -> None:
     await ring.crown()
     changed = a_table(800, seed=4)

@@ -27,6 +27,19 @@ def test_of_two_that_are_equally_good_hardly_any_is_called_better(rows: int, mon
     assert verdicts["worse"] <= 0.06 * 400
 
 
+@pytest.mark.parametrize("copies", [np.full(60, 5), np.array([300] + 59 * [1])])
+def test_copies_of_a_row_make_nobody_surer(copies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paired, "RESAMPLES", 1000)
+    row = np.repeat(np.arange(60), copies)
+    found = []
+    for seed in range(200):
+        actual, new, old = (each[row] for each in errors(seed, 60))
+        found.append(compare(actual, new, old, "rmse", np.random.default_rng(seed).permutation(60)[row]))
+
+    assert Counter(pair.verdict for pair in found)["better"] <= 0.06 * 200
+    assert {pair.rows for pair in found} == {int(copies.sum())}
+
+
 @pytest.mark.parametrize("metric", ["rmse", "mae"])
 def test_one_that_errs_less_is_better_and_the_other_way_round_worse(metric: Any) -> None:
     actual, new, old = errors(0, challenger=0.7)
