@@ -10,6 +10,9 @@ LOG_GROUP = "monitor-log"  # writes the prediction log
 BUCKET_FORMAT = "2"
 """Of the monitor's buckets: another order of `services.monitor.layout.HEAD` or `shared.profile.counters` is another."""
 
+QUALITY_FORMAT = "2"
+"""Of the sums of errors: another order, or other units, of `services.monitor.quality.COUNTERS` is another."""
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -159,10 +162,10 @@ class Keys:
 
     def quality(self, model: str, version: str, seconds: int, number: int) -> str:
         """As a bucket, of predictions whose actual value is known, by when they were made."""
-        return self._key("quality", model, version, str(seconds), str(number))
+        return self._key("quality", QUALITY_FORMAT, model, version, str(seconds), str(number))
 
     def quality_totals(self, model: str, version: str) -> str:
-        return self._key("quality", model, version, "ever")
+        return self._key("quality", QUALITY_FORMAT, model, version, "ever")
 
     @property
     def feedback(self) -> str:

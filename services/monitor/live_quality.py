@@ -116,4 +116,4 @@ class LiveQuality:
         return Verdict(version.version, labelled.quality, version.quality.min_labels, limit)
 
     async def _read(self, version: Version, windows: Sequence[float], now: float) -> list[Labelled]:
-        return await self._scorecard.read(version.model, version.version, version.profile.prediction, windows, now)
+        return await self._scorecard.read(version.model, version.version, version.quality_of, windows, now)

@@ -1,7 +1,7 @@
 """Quality in Redis: sums of errors per version, by the hour and the day of the prediction."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 
 from services.monitor.buckets import Target
 from services.monitor.layout import total
-from services.monitor.quality import COUNTERS, Quality, quality
+from services.monitor.quality import COUNTERS, Quality
 from services.monitor.windows import DAY, HOUR, Window
 from shared.keys import Keys
-from shared.profile import ColumnProfile, Summary, merge
+from shared.profile import Summary, merge
 
 _PLACES: Final = {name: place for place, name in enumerate(COUNTERS)}
 
@@ -61,9 +61,13 @@ class Scorecard:
         return [*found, (_packed(merge(hours.values())), [(self._keys.quality_totals(model, version), 0)])]
 
     async def read(
-        self, model: str, version: str, reference: ColumnProfile, windows: Sequence[float], now: float
+        self, model: str, version: str, of_sums: Callable[[Summary], Quality], windows: Sequence[float], now: float
     ) -> list[Labelled]:
-        """Return the figures of each window, and then of all that was ever labelled."""
+        """Return the figures of each window, and then of all that was ever labelled.
+
+        Args:
+            of_sums: the version's.
+        """
         spans = [self.window(seconds, now) for seconds in windows]
         names = {(w.span, n): self._keys.quality(model, version, w.span, n) for w in spans for n in w.numbers}
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -73,10 +77,10 @@ class Scorecard:
         found = dict(zip(names, strings, strict=True))
         sums = [total([found[w.span, n] for n in w.numbers]) for w in spans]
         labelled = [
-            Labelled(w.seconds, datetime.fromtimestamp(w.start, UTC), quality(_named(s), reference))
+            Labelled(w.seconds, datetime.fromtimestamp(w.start, UTC), of_sums(_named(s)))
             for w, s in zip(spans, sums, strict=True)
         ]
-        return [*labelled, Labelled(None, None, quality(_named(total([ever])), reference))]
+        return [*labelled, Labelled(None, None, of_sums(_named(total([ever]))))]
 
     def window(self, seconds: float, now: float) -> Window:
         """Return the hours, or days if there are none for so long, that cover the last `seconds`."""

@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from services.monitor.carried import read_section
 from services.monitor.drift import Limits
+from services.monitor.quality import Quality, summarise_quality
+from services.monitor.quality import quality as quality_of_sums
 from shared import artifact
 from shared.artifact import ArtifactInvalid, Manifest
 from shared.error_model import ErrorModel, open_error_model
-from shared.profile import Profile
+from shared.profile import Profile, Summary
 from shared.signature import Signature
 from shared.store import Store
 from shared.telemetry import get_logger
@@ -68,6 +73,14 @@ class Version:
     quality: QualityLimits
     errors: ErrorModel | None = None
     """Estimates how wrong its predictions are; None where that is not possible."""
+
+    def summarise_quality(self, predictions: NDArray[np.float64], actual: NDArray[np.float64]) -> Summary:
+        """Sum up predictions and what really happened, shape (n,) each."""
+        return summarise_quality(self.profile.prediction, self.training.test["rmse"], predictions, actual)
+
+    def quality_of(self, summary: Summary) -> Quality:
+        """Return the figures of a sum of such summaries."""
+        return quality_of_sums(summary, self.profile.prediction, self.training.test["rmse"])
 
 
 class VersionUnknown(LookupError):

@@ -109,9 +109,9 @@ class Desk:
             await self.redis.zadd(self.keys.feedback_due, {str(entry): 0})
 
     async def quality(self, version: str = "1", seconds: float | None = None) -> Quality:
-        reference = (await self.versions.get("model", version)).profile.prediction
+        of_sums = (await self.versions.get("model", version)).quality_of
         windows = [] if seconds is None else [seconds]
-        return (await self.scorecard.read("model", version, reference, windows, NOW.timestamp()))[0].quality
+        return (await self.scorecard.read("model", version, of_sums, windows, NOW.timestamp()))[0].quality
 
     async def labels(self) -> list[dict[str, Any]]:
         found = [pq.read_table(io.BytesIO(await self.store.get(key))) async for key in self.store.list("labels")]

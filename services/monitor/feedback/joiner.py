@@ -21,7 +21,7 @@ from services.monitor.feedback.matching import Matches, Matching
 from services.monitor.feedback.values import Key, Said, Value, event_of, latest, values_of
 from services.monitor.log.files import FileDamaged
 from services.monitor.log.rows import SchemaTooNew
-from services.monitor.quality import negative, summarise_quality
+from services.monitor.quality import negative
 from services.monitor.scorecard import Scorecard
 from shared.clock import utc_now
 from shared.events import FeedbackReceived
@@ -193,7 +193,7 @@ class Joiner:
 
     @staticmethod
     def _summary(match: Matches, prediction: float, actual: float) -> Summary:
-        return summarise_quality(match.version.profile.prediction, np.array([prediction]), np.array([actual]))
+        return match.version.summarise_quality(np.array([prediction]), np.array([actual]))
 
     async def _postponed(
         self, left: Sequence[Value], tries: Mapping[str, int], counts: Counter[str]
