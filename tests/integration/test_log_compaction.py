@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from redis.asyncio import Redis
 
-from services.monitor.log.layout import LOG, Partition
+from services.monitor.log.layout import LABELS, LOG, Partition
 from services.monitor.log.plan import MANY, Target
 from services.monitor.log.tidy import LogKeeper
 from shared.clock import utc_now
@@ -23,7 +23,7 @@ from shared.settings import ROOT
 from shared.store import Store, StoreUnavailable
 from tests.integration.prediction_log import PARTITION, Log, WatchedStore
 from tests.s3 import S3Server
-from tests.unit.monitor.logged import logged
+from tests.unit.monitor.logged import NOON, logged
 from tests.waiting import eventually
 
 LARGE = Target(rows=20_000, bytes=1 << 30)
@@ -213,6 +213,23 @@ async def test_old_days_go_and_the_others_stay(log: Log, redis: Redis) -> None:
     assert await log.reader.days("model") == [days_ago(days).day for days in (0, 1, 3)]
     assert log.counted["days_removed"] == 2
     assert await log.ids(days_ago(3)) == ["3"]
+
+
+async def test_small_files_of_labelled_rows_become_one_and_corrections_stay(log: Log, redis: Redis) -> None:
+    partition = Partition(LABELS, "model", "2026-01-31")
+    for i in range(MANY):
+        said = {
+            "actual": pa.array([float(i)]),
+            "labelled_at": pa.array([NOON + timedelta(days=i)]),
+            "entry": [f"{i}-0"],
+        }
+        rows = logged(["corrected"], **said)
+        await log.write(rows, rows, logged([f"r{i}"], **said), partition=partition)
+    await keeper(log, redis, keep_days=1).tidy()
+    (table,) = await log.tables(partition)
+    assert sorted(table["request_id"].to_pylist()) == ["corrected"] * MANY + [f"r{i}" for i in range(MANY)]
+    assert table["actual"].to_pylist()[:MANY] == [float(i) for i in range(MANY)]
+    assert table["entry"].to_pylist()[:MANY] == [f"{i}-0" for i in range(MANY)]
 
 
 async def test_every_model_is_tidied_and_a_day_that_is_over_with_few_files_too(log: Log, redis: Redis) -> None:

@@ -6,12 +6,13 @@ closes the day removes them. Readers, too, may meanwhile see them twice, and nev
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 
 import pyarrow as pa
 
 from services.monitor.log.files import FileDamaged, Files, LogFile
-from services.monitor.log.layout import Partition
-from services.monitor.log.merge import merged, within
+from services.monitor.log.layout import LABELS, Partition
+from services.monitor.log.merge import LABELLED_ROW, ROW, merged, within
 from services.monitor.log.plan import Merge, Target, plan
 from services.monitor.log.rows import SchemaTooNew, check_schema
 from services.monitor.log.shelf import Shelf
@@ -66,11 +67,12 @@ class Compactor:
 
     async def _merge(self, partition: Partition, merge: Merge) -> None:
         written: list[str] = []
+        encode = partial(merged, row=LABELLED_ROW if partition.root == LABELS else ROW)
         try:
             for low, high in merge.ranges:
                 tables = [table async for table in self._between(merge, low, high)]
                 if tables:
-                    written += await self._shelf.add(partition, tables, merged)
+                    written += await self._shelf.add(partition, tables, encode)
         except BaseException:
             await self._remove(written)  # the sources are all there
             raise

@@ -1,4 +1,4 @@
-"""Keeping the log in order: old days go, deleted rows stay gone, and small files become large ones.
+"""Keeping the log in order: old days go, deleted rows stay gone, and small files become large ones, also of labels.
 
 Of several monitors one does it at a time, by a lease. All of it is safe without one, as it may be after a long pause:
 what two do at once is done twice.
@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from services.monitor.log.compaction import Compactor
 from services.monitor.log.deletions import DeletionRecords
 from services.monitor.log.files import Files
-from services.monitor.log.layout import LOG, Partition, days_of, is_closed, is_expired
+from services.monitor.log.layout import LABELS, LOG, Partition, days_of, is_closed, is_expired
 from services.monitor.log.purge import Purge
 from shared.broker import UNAVAILABLE
 from shared.clock import utc_now
@@ -74,7 +74,7 @@ class LogKeeper:
 
     async def _tidy(self) -> None:
         now = utc_now()
-        async for partition in self._partitions():
+        async for partition in self._partitions(LOG):
             if is_expired(partition.day, self._keep_days, now):
                 await self._store.delete_all(partition.prefix)
                 self._counted("days_removed", 1)
@@ -82,17 +82,19 @@ class LogKeeper:
         found = await self._purge.again()
         self._counted("rows_deleted", found.rows)
         await self._records.retire(now)
-        async for partition in self._partitions():
+        async for partition in self._partitions(LOG):
             await self._compact(partition, closed=is_closed(partition.day, now))
+        async for partition in self._partitions(LABELS):  # a day's labels may come at any time: it never closes
+            await self._compact(partition, closed=False)
 
     async def _compact(self, partition: Partition, *, closed: bool) -> None:
         keys = frozenset(stored.key for stored in await self._files.list(partition))
         if self._settled.get(partition) == keys:
             return
-        if not await self._compactor.compact(partition, closed=closed) and closed:
+        if not await self._compactor.compact(partition, closed=closed) and (closed or partition.root == LABELS):
             self._settled[partition] = keys
 
-    async def _partitions(self) -> AsyncIterator[Partition]:
-        for model in await self._store.directories(LOG):
-            for day in days_of(await self._store.directories(f"{LOG}/{model}")):
-                yield Partition(LOG, model, day)
+    async def _partitions(self, root: str) -> AsyncIterator[Partition]:
+        for model in await self._store.directories(root):
+            for day in days_of(await self._store.directories(f"{root}/{model}")):
+                yield Partition(root, model, day)
