@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from redis.asyncio import Redis
 
+from services.monitor import versions
 from services.monitor.feedback.inbox import Inbox
 from services.monitor.feedback.joiner import Joiner, Patience
 from services.monitor.feedback.labels import Labels
@@ -22,7 +23,7 @@ from services.monitor.log.layout import LOG, Partition
 from services.monitor.log.lookup import LogReader
 from services.monitor.log.rows import by_day, to_table
 from services.monitor.log.shelf import Shelf
-from services.monitor.quality import Quality
+from services.monitor.quality import Quality, summarise_quality
 from services.monitor.scorecard import Scorecard
 from services.monitor.versions import Versions
 from services.monitor.windows import DAY, HOUR
@@ -489,3 +490,21 @@ async def test_many_values_of_several_entries_are_counted_once_each(desk: Desk) 
     assert found.rmse is not None
     assert found.rmse.value == pytest.approx(float(np.sqrt(((predictions - actual) ** 2).mean())), rel=1e-4)
     assert await desk.counted() == {"joined": n}
+
+
+async def test_values_of_an_hour_are_summed_up_together(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one, the ten thousand of a request would keep everything else in a monitor waiting for two seconds."""
+    sizes: list[int] = []
+
+    def counted(reference: Any, rmse: float, predictions: Any, actual: Any) -> Any:
+        sizes.append(len(actual))
+        return summarise_quality(reference, rmse, predictions, actual)
+
+    monkeypatch.setattr(versions, "summarise_quality", counted)
+    await desk.log(await rows_for(desk, 100), [10.0] * 100, time=[NOW.timestamp()] * 100)
+    await desk.say({f"r{i}": 11.0 for i in range(100)})
+    await desk.join()
+    await desk.say({f"r{i}": 12.0 for i in range(30)})
+    await desk.join()
+    assert [size for size in sizes if size] == [100, 30, 30]
+    assert bias(await desk.quality()) == pytest.approx(-1.3, abs=1e-5)

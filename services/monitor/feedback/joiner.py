@@ -166,14 +166,17 @@ class Joiner:
         if kept:  # a repetition, too: what was said before it, and still waits, is not to take its place
             await self._labels.add(match.version.model, match.labelled(kept))
         predictions = match.rows["prediction"].to_numpy()
-        for i, kind in chosen.items():
-            added = self._summary(match, predictions[i], match.values[i].actual)
-            if kind == "corrected":
-                wrong = self._summary(match, predictions[i], before[match.values[i].key].actual)
-                added = merge([added, negative(wrong)])
-            hours = outcome.quality.setdefault((match.version.model, match.version.version), {})
-            hour = int(times[i].timestamp() // 3600)
-            hours[hour] = merge([hours.get(hour, {}), added])
+        by_hour: dict[int, list[int]] = {}
+        for i in chosen:
+            by_hour.setdefault(int(times[i].timestamp() // 3600), []).append(i)
+        hours = outcome.quality.setdefault((match.version.model, match.version.version), {})
+        for hour, places in by_hour.items():
+            corrected = [i for i in places if chosen[i] == "corrected"]
+            told = [match.values[i].actual for i in places]
+            wrong = [before[match.values[i].key].actual for i in corrected]
+            added = match.version.summarise_quality(predictions[places], np.array(told))
+            taken_out = match.version.summarise_quality(predictions[corrected], np.array(wrong))
+            hours[hour] = merge([hours.get(hour, {}), added, negative(taken_out)])
 
     async def _counted_before(self, match: Matches, day: str, at_hand: Collection[Said]) -> Mapping[Key, Label]:
         """Return the latest label of each row that was counted.
@@ -190,10 +193,6 @@ class Joiner:
             if not left_over:
                 return found
             uncounted |= left_over
-
-    @staticmethod
-    def _summary(match: Matches, prediction: float, actual: float) -> Summary:
-        return match.version.summarise_quality(np.array([prediction]), np.array([actual]))
 
     async def _postponed(
         self, left: Sequence[Value], tries: Mapping[str, int], counts: Counter[str]
