@@ -1,6 +1,7 @@
 """Feedback is joined with the log and with jobs: each value counts once, and its correction in place of it."""
 
 import asyncio
+import errno
 import io
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from services.monitor import versions
+from services.monitor.feedback import joiner as joining
 from services.monitor.feedback.inbox import Inbox
 from services.monitor.feedback.joiner import Joiner, Patience
 from services.monitor.feedback.labels import Labels
@@ -33,8 +36,10 @@ from shared.jobs import JobRecord, JobSpec, JobStatus, Part, new_job_id
 from shared.keys import Keys, job_path
 from shared.records import MANIFEST, SPEC
 from shared.store import Store
+from shared.tasks import end
 from tests.artifacts import a_champion, an_artifact
 from tests.unit.monitor.builders import Rows, an_event
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.delivery
 NOW = datetime.now(UTC)
@@ -417,6 +422,31 @@ async def test_what_an_entry_has_counted_is_remembered_while_the_rest_of_it_wait
     found = await desk.quality()
     assert found.n == 1
     assert bias(found) == pytest.approx(-4.0, abs=1e-5)
+
+
+async def test_a_store_that_cannot_be_written_is_said_once_and_costs_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    await desk.log(await rows_for(desk, 1), [10.0])
+    await desk.say({"r0": 11.0})
+    monkeypatch.setattr(joining, "PAUSE", 0.01)
+    with capture_logs() as told:
+        running = asyncio.create_task(desk.joiner().run())
+        with monkeypatch.context() as disk:
+            disk.setattr(desk.store, "put_new", full)
+            await asyncio.sleep(0.5)
+        await eventually(lambda: _none_left(desk))
+        await end([running])
+    warnings = [each for each in told if each["log_level"] == "warning"]
+    assert [each["error"] for each in warnings] == ["[Errno 28] No space left on device"]
+    assert await desk.counted() == {"joined": 1}
+
+
+async def _none_left(desk: Desk) -> bool:
+    return not await desk.left()
 
 
 async def test_one_that_lost_its_lease_counts_nothing(desk: Desk) -> None:

@@ -85,14 +85,20 @@ class Joiner:
         self._scorecard = scorecard
         self._model = model
         self._patience = patience
+        self._complaint = ""
 
     async def run(self) -> None:
         """Join for ever."""
         for _ in until_cancelled():
             try:
                 await self.work()
-            except (RedisError, OSError) as error:
+                self._complaint = ""
+            except RedisError as error:  # which all others say, too
                 log.debug("cannot join feedback now", error=str(error))
+            except OSError as error:
+                if str(error) != self._complaint:  # said once: it is tried every second
+                    log.warning("cannot join feedback; trying again", error=str(error))
+                self._complaint = str(error)
             except Exception:
                 log.exception("joining feedback failed; trying again")
             await asyncio.sleep(PAUSE)
