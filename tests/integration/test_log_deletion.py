@@ -50,6 +50,16 @@ async def test_rows_that_arrive_later_are_left_out_and_those_of_a_later_request_
     assert await log.ids() == ["a", SUBJECT]
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "a.b.c", "20260131T120000000000Z.\N{LATIN SMALL LETTER SHARP S}.json"])
+async def test_what_is_no_record_of_a_deletion_keeps_nobody_from_writing(log: Log, name: str) -> None:
+    await log.purge.delete(SUBJECT)
+    await log.store.put(f"log-deletions/{name}", b"")
+    await log.write(logged([SUBJECT, "a"]))
+    assert await log.ids() == ["a"]
+    await log.records.retire(utc_now() + SERVES)
+    assert [key async for key in log.store.list("log-deletions")] == [f"log-deletions/{name}"]
+
+
 async def test_a_deletion_serves_its_time_and_goes(log: Log) -> None:
     await log.purge.delete(SUBJECT)
     await log.records.retire(utc_now() + SERVES - timedelta(minutes=1))

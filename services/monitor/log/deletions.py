@@ -13,12 +13,15 @@ import pyarrow.compute as pc
 from services.monitor.log.layout import read_stamp, stamp
 from shared.clock import utc_now
 from shared.store import Store
+from shared.telemetry import get_logger
 
 PREFIX = "log-deletions"
 SERVES = timedelta(days=7)
 """How long rows may still come from Redis, or from a monitor that could not write."""
 _SKEW = timedelta(minutes=1)
 """By which clocks may differ: rows carry the gateway's time."""
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class DeletionRecords:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._others: set[str] = set()
+        """Objects that are none, and were told of."""
 
     async def read(self) -> Deletions:
         """Raises OSError when the store is away: without knowing them nobody may write rows."""
@@ -78,8 +83,16 @@ class DeletionRecords:
                 await self._store.delete(key)
 
     async def _all(self) -> list[tuple[str, datetime, str]]:
-        """Return key, time and request id of each."""
-        return [(key, *_read(key)) async for key in self._store.list(PREFIX)]
+        """Return key, time and request id of each. What others have put there, as file managers do, is passed over."""
+        found = []
+        async for key in self._store.list(PREFIX):
+            try:
+                found.append((key, *_read(key)))
+            except ValueError:
+                if key not in self._others:
+                    log.warning("this is no record of a deletion", key=key)
+                self._others.add(key)
+        return found
 
 
 def _key(at: datetime, request_id: str) -> str:
@@ -87,5 +100,6 @@ def _key(at: datetime, request_id: str) -> str:
 
 
 def _read(key: str) -> tuple[datetime, str]:
+    """Raises ValueError."""
     time, name, _ = key.rsplit("/", 1)[-1].split(".")
     return read_stamp(time), urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
