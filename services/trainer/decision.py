@@ -28,15 +28,19 @@ class Decision(BaseModel):
         return self.model_dump(mode="json")
 
 
-def decide(trigger: Trigger, comparison: Comparison | None, params: Params) -> Decision:
+def decide(trigger: Trigger, comparison: Comparison | None, params: Params, rolled_back: str | None = None) -> Decision:
     """Judge a challenger.
 
     Args:
         comparison: None when there is no champion.
+        rolled_back: the version that somebody went back from to the champion.
     """
     if comparison is None:
         return Decision(trigger=trigger, promote=True, why="there is no champion", champion=None)
     promote, why = _judged(trigger, comparison, params)
+    if promote and rolled_back is not None and trigger != "request":  # it might well be that version once more
+        why = f"the champion is in service by a rollback from version {rolled_back} ({why}); {BY_HAND}"
+        promote = False
     if promote and not params.promotion.automatic:
         promote, why = False, f"promotion.automatic is off ({why}): promote it with `tasador model promote`"
     return Decision(trigger=trigger, promote=promote, why=why, champion=comparison.champion, figures=comparison.figures)

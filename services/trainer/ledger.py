@@ -126,6 +126,11 @@ class Ledger:
         served = artifact.served_versions(await artifact.read_history(self._store, self._model))
         return served[-2] if len(served) > 1 else None
 
+    async def rolled_back(self) -> str | None:
+        """Return the version that the champion was gone back to from; None if it came by a promotion."""
+        served = [e for e in await artifact.read_history(self._store, self._model) if e.epoch is not None]
+        return served[-1].previous if served and served[-1].action == "rolled_back" else None
+
     async def _save(self, record: PromotionRecord) -> None:
         await self._store.put(keys.promotion_path(self._model), record.model_dump_json().encode())
 

@@ -130,7 +130,7 @@ class Trainer:
             return _not_promoted(before.version, before.decision or {})
         with self.metrics.counting_training():
             version, comparison, params = await self._new_version(report)
-        decision = decide(trigger, comparison, params)
+        decision = decide(trigger, comparison, params, await self.promoter.ledger.rolled_back())
         with _refusals(f"version {version} was trained but not promoted: "):
             if decision.promote:
                 try:

@@ -183,7 +183,9 @@ async def test_rolling_back_twice_goes_back_two_versions(place: Place) -> None:
     for version in ("2", "3", "4"):
         await an_artifact(place.store, version=version, seed=int(version))
         await promoter.promote(version, "better", quiet)
+    assert await promoter.ledger.rolled_back() is None
     assert (await promoter.rollback(None, "worse", quiet)).version == "3"
+    assert await promoter.ledger.rolled_back() == "4"
     champion = await promoter.rollback(None, "worse", quiet)
     assert (champion.version, champion.epoch) == ("2", 6)
     assert await place.actions() == ["promoted"] * 3 + ["rolled_back"] * 2

@@ -77,3 +77,11 @@ def test_the_first_version_goes_into_service_and_any_other_may_be_held_back() ->
     refused = decide("request", Comparison("7", held_out=BETTER), off)
     assert not refused.promote
     assert refused.why.startswith("promotion.automatic is off (it is better")
+
+
+@pytest.mark.parametrize("trigger", ["request", *AUTOMATIC])
+def test_what_somebody_went_back_from_does_not_return_by_itself(trigger: Any) -> None:
+    decision = decide(trigger, Comparison("7", "", BETTER, None), some_params(), "8")
+
+    assert decision.promote == (trigger == "request")
+    assert ("by a rollback from version 8" in decision.why) == (trigger != "request")
