@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from services.monitor import versions
 from services.monitor.feedback import joiner as joining
 from services.monitor.feedback.inbox import Inbox
-from services.monitor.feedback.joiner import Joiner, Patience
+from services.monitor.feedback.joiner import OUTCOMES, Joiner, Patience
 from services.monitor.feedback.labels import Labels
 from services.monitor.feedback.matching import Found, Matching
 from services.monitor.log.deletions import DeletionRecords
@@ -79,8 +79,8 @@ class Desk:
 
     async def counted(self) -> dict[str, int]:
         """Return the values by what became of them; zeros are left out."""
-        found = {str(name): int(n) for name, n in (await self.redis.hgetall(self.keys.feedback)).items()}
-        return {name: n for name, n in found.items() if n and name != "waiting"}
+        found = await self.redis.hgetall(self.keys.feedback)
+        return {name: int(found[name]) for name in OUTCOMES if int(found.get(name, 0))}
 
     async def log(self, x: Rows, predictions: list[float], *, first: int = 0, **fields: Any) -> None:
         """Log predictions as single ones of the requests r<first>, r<first + 1>, …"""
@@ -447,6 +447,21 @@ async def test_a_store_that_cannot_be_written_is_said_once_and_costs_nothing(
 
 async def _none_left(desk: Desk) -> bool:
     return not await desk.left()
+
+
+async def test_after_redis_lost_its_data_values_count_anew(desk: Desk) -> None:
+    await desk.log(await rows_for(desk, 3), [10.0, 20.0, 30.0])
+    await desk.say({"r0": 11.0, "r1": 25.0, "r2": 30.0})
+    await desk.join()
+    await desk.redis.flushdb()
+    await desk.say({"r0": 11.0, "r1": 24.0})  # before any monitor is back
+    await desk.join()
+    await desk.say({"r1": 24.0, "r0": 12.0})
+    await desk.join()
+    assert await desk.counted() == {"joined": 2, "repeated": 1, "corrected": 1}
+    found = await desk.quality()
+    assert found.n == 2
+    assert bias(found) == pytest.approx(-3.0, abs=1e-5)
 
 
 async def test_one_that_lost_its_lease_counts_nothing(desk: Desk) -> None:

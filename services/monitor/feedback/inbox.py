@@ -6,18 +6,22 @@ out, counts them and puts back what found no prediction yet, all or nothing. So 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from redis.asyncio import Redis
 
 from services.monitor.buckets import Target, packed_arguments, with_prelude
+from services.monitor.feedback.values import time_of
 from shared.events import FeedbackReceived
-from shared.keys import Keys
+from shared.keys import QUALITY_FORMAT, Keys
 from shared.lease import Lease
 
 _SETTLE = Path(__file__).parent.parent / "scripts" / "feedback.lua"
 _FIELD = "__data__"
+_SINCE = f"since:{QUALITY_FORMAT}"
+"""Milliseconds; among the counts, and lost with them. Sums of another format are others."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,22 @@ class Inbox:
             bodies, *fresh = await pipe.execute()
         waiting = [_waiting(entry, body) for entry, body in zip(entries, bodies, strict=True) if body is not None]
         return waiting + [Arrived(entry, fields.get(_FIELD, "")) for found in fresh for entry, fields in found]
+
+    async def since(self) -> datetime:
+        """Return from when on feedback was counted here: what was counted before is lost with Redis' data.
+
+        To be called under the lease, before anything is counted.
+        """
+        key = self._keys.feedback
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hget(key, _SINCE)
+            pipe.xrange(self._stream, count=1)
+            pipe.time()
+            known, first, (seconds, microseconds) = await pipe.execute()
+        if known is None:
+            known = first[0][0].partition("-")[0] if first else seconds * 1000 + microseconds // 1000
+            await self._redis.hset(key, _SINCE, known)
+        return time_of(f"{known}-0")
 
     async def waiting(self) -> int:
         """Return how many values wait for their prediction."""

@@ -86,6 +86,7 @@ class Joiner:
         self._model = model
         self._patience = patience
         self._complaint = ""
+        self._since = datetime.fromtimestamp(0, UTC)
 
     async def run(self) -> None:
         """Join for ever."""
@@ -112,6 +113,7 @@ class Joiner:
         if not await self._lease.acquire():
             return
         async with self._lease.kept():
+            self._since = await self._inbox.since()
             idle = 0
             # By turns: what waits must not wait for a stream that is never empty.
             for turn, _ in enumerate(until_cancelled()):
@@ -187,12 +189,13 @@ class Joiner:
     async def _counted_before(self, match: Matches, day: str, at_hand: Collection[Said]) -> Mapping[Key, Label]:
         """Return the latest label of each row that was counted.
 
-        Whoever died between keeping and counting left labels of what is at hand, or still to be joined.
+        Whoever died between keeping and counting left labels of what is at hand, or still to be joined; and of those
+        that were counted in a Redis that has lost its data since, nothing is known here.
         """
         keys = {value.key for value in match.values}
         uncounted = set(at_hand)
         while True:
-            found = await self._labels.find(match.version.model, keys, day, uncounted)
+            found = await self._labels.find(match.version.model, keys, day, since=self._since, but=uncounted)
             others = sorted({label.entry for label in found.values()})
             left, _ = self._read(await self._inbox.find(others))
             left_over = {value.said for value in left} & {(label.entry, key) for key, label in found.items()}

@@ -44,11 +44,14 @@ class Labels:
         for day, of_day in by_day(rows):
             await self._shelf.add(Partition(LABELS, model, day), [of_day])
 
-    async def find(self, model: str, keys: Collection[Key], day: str, but: Collection[Said]) -> Mapping[Key, Label]:
+    async def find(
+        self, model: str, keys: Collection[Key], day: str, *, since: datetime, but: Collection[Said]
+    ) -> Mapping[Key, Label]:
         """Return the latest label of each key that has one.
 
         Args:
             day: of the predictions.
+            since: labels of before are passed over.
             but: what is passed over: labels of these were written, and then not counted.
 
         Raises:
@@ -57,13 +60,18 @@ class Labels:
         """
         found: dict[Key, Label] = {}
         try:
-            await self._of_day(Partition(LABELS, model, day), keys, but, found)
+            await self._of_day(Partition(LABELS, model, day), keys, since, but, found)
         except ObjectNotFound:  # compacted meanwhile: the rows are in a file that is there now
-            await self._of_day(Partition(LABELS, model, day), keys, but, found)
+            await self._of_day(Partition(LABELS, model, day), keys, since, but, found)
         return found
 
     async def _of_day(
-        self, partition: Partition, keys: Collection[Key], but: Collection[Said], found: dict[Key, Label]
+        self,
+        partition: Partition,
+        keys: Collection[Key],
+        since: datetime,
+        but: Collection[Said],
+        found: dict[Key, Label],
     ) -> None:
         ids = {source for source, _ in keys}
         wanted = pa.array(ids, pa.string())
@@ -74,7 +82,7 @@ class Labels:
                 for row in rows.filter(pc.is_in(rows["request_id"], wanted)).to_pylist():
                     key = (row["request_id"], row["index"])
                     label = Label(row["time"], row["actual"], row["labelled_at"], row["entry"])
-                    if key not in keys or (label.entry, key) in but:
+                    if key not in keys or label.at < since or (label.entry, key) in but:
                         continue
                     if key not in found or found[key].at < label.at:
                         found[key] = label
