@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import io
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -117,7 +118,7 @@ class Desk:
     async def quality(self, version: str = "1", seconds: float | None = None) -> Quality:
         of_sums = (await self.versions.get("model", version)).quality_of
         windows = [] if seconds is None else [seconds]
-        return (await self.scorecard.read("model", version, of_sums, windows, NOW.timestamp()))[0].quality
+        return (await self.scorecard.read("model", version, of_sums, windows, time.time()))[0].quality
 
     async def labels(self) -> list[dict[str, Any]]:
         found = [pq.read_table(io.BytesIO(await self.store.get(key))) async for key in self.store.list("labels")]
