@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.trainer.comparison import Comparison, Paired
 from services.trainer.labelled import RawRows
 from services.trainer.paired import compare
-from services.trainer.split import held_out, row_digests
+from services.trainer.split import held_out
 from shared.artifact import Artifact, ArtifactInvalid, Manifest
 from shared.engine import load_model
 from shared.params import Params
@@ -48,7 +48,7 @@ def hold_contest(challenger: Challenger, champion: Artifact, rows: RawRows, trai
         unseen &= fits
         recent = rows.answered >= time.time() - params.quality.window  # NaN, a row of the data, compares false
         data = unseen & (np.arange(len(unseen)) < trained)
-        if (found := len(set(compress(rows.digests, data)))) < MIN_ROWS:
+        if (found := len(set(compress(rows.contents, data)))) < MIN_ROWS:
             raise Incomparable(
                 f"{found} different rows were seen by neither and fit both, and at least {MIN_ROWS} are needed"
             )
@@ -66,7 +66,7 @@ def hold_contest(challenger: Challenger, champion: Artifact, rows: RawRows, trai
         on = mask[judged]
         if not on.any():
             return None
-        _, distinct = np.unique(list(compress(rows.digests, mask)), return_inverse=True)
+        _, distinct = np.unique(list(compress(rows.contents, mask)), return_inverse=True)
         return compare(actual[on], new[on], old[on], params.selection.metric, distinct)
 
     return Comparison(version, held_out=paired(data), labelled=paired(unseen & recent))
@@ -97,7 +97,7 @@ def _require(what: str, names: Sequence[str], rows: RawRows) -> None:
 def _digests_of(manifest: Manifest, rows: RawRows) -> list[bytes]:
     if not manifest.split_columns or set(manifest.split_columns) == set(rows.names):
         return rows.digests
-    return row_digests([rows.column(name) for name in manifest.split_columns])
+    return rows.digests_by(manifest.split_columns)
 
 
 def _encoded(signature: Signature, rows: RawRows) -> tuple[NDArray[np.float64], Mask]:

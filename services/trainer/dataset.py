@@ -30,7 +30,8 @@ class Dataset:
     """One column per feature: float64 or str, with NaN for null."""
     target: NDArray[np.float64]
     digests: list[bytes]
-    """Of each whole row as it stands in the file; equal rows have equal ones."""
+    """Of each whole row as it stands in the file; equal rows have equal ones. A labelled row has that of the value that
+    was reported first, whatever it was corrected to."""
     labelled: int
     """Rows at the end whose actual values were reported."""
     raw: RawRows
@@ -54,12 +55,12 @@ def load_dataset(params: Params, base_dir: Path, labels: Labels | None = None) -
     columns = tuple(column for column, _ in chosen.features)
     left_out = Counter(labels.left_out if labels else ())
     groups = labels.groups if labels else ()
-    raw = append_labelled(table, columns, groups, params.data.test_fraction, left_out)
+    raw = append_labelled(table, columns, groups, params.data, left_out)
     rows = len(raw.digests) if params.retrain.labelled_rows else len(table)
     digests = raw.digests[:rows]
     return Dataset(
         source=params.data.source,
-        sha256=_sha256(data, digests[len(table) :]),
+        sha256=_sha256(data, raw.contents[len(table) : rows]),
         columns=columns,
         frame=pd.DataFrame({column.name: _values(column, raw.column(column.name), rows) for column in columns}),
         target=raw.column(params.data.target).numbers[:rows],

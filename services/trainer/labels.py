@@ -9,13 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from services.trainer.reported import OWN_COLUMNS, Reported, actual_of, micros
 from services.trainer.table import RawColumn, raw_column
-from shared.logged import LABELLED, LOGGED, UNKNOWN
+from shared.logged import UNKNOWN
 from shared.params import Kind
 from shared.signature import MAX_MAGNITUDE, Feature, Signature
-
-KEY = ("request_id", "index")
-OWN_COLUMNS = frozenset((*LOGGED, *LABELLED))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +22,8 @@ class LabelledRows:
 
     columns: tuple[RawColumn, ...]
     """Its features, and the target with the actual values."""
+    first: RawColumn
+    """The target with the values that were reported first, which decide the rows' parts."""
     kinds: Mapping[str, Kind]
     """Of the features."""
     answered: NDArray[np.float64]
@@ -38,9 +38,9 @@ class Labels:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def to_rows(table: pa.Table, signature: Signature, left_out: Counter[str]) -> LabelledRows:
+def to_rows(reported: Reported, signature: Signature, left_out: Counter[str]) -> LabelledRows:
     """Return the rows of one version; those that cannot be known again are left out and counted."""
-    actual = table["actual"].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    table, actual = reported.table, actual_of(reported.table)
     usable = np.abs(actual) <= MAX_MAGNITUDE  # NaN, which is null here, compares false
     left_out["the actual value is no number, or beyond what is taken"] += int((~usable).sum())
     for feature in signature.features:
@@ -53,9 +53,9 @@ def to_rows(table: pa.Table, signature: Signature, left_out: Counter[str]) -> La
             usable &= known
     kept = table.filter(pa.array(usable))
     columns = [raw_column(f.name, _cells(f, kept[_column_of(f, kept)]), ()) for f in signature.features]
-    target = raw_column(signature.target.name, map(repr, actual[usable].tolist()), ())
+    target, first = (_numbers(signature.target.name, values[usable]) for values in (actual, reported.first))
     answered = micros(kept["time"]) / 1e6
-    return LabelledRows((*columns, target), {f.name: f.kind for f in signature.features}, answered)
+    return LabelledRows((*columns, target), first, {f.name: f.kind for f in signature.features}, answered)
 
 
 def _column_of(feature: Feature, table: pa.Table) -> str:
@@ -73,6 +73,5 @@ def _cells(feature: Feature, values: pa.ChunkedArray) -> list[str | None]:
     return [None if np.isnan(number) else repr(number) for number in numbers.tolist()]
 
 
-def micros(times: pa.ChunkedArray) -> NDArray[np.int64]:
-    found: NDArray[np.int64] = pc.cast(times, pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-    return found
+def _numbers(name: str, values: NDArray[np.float64]) -> RawColumn:
+    return raw_column(name, map(repr, values.tolist()), ())

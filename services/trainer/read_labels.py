@@ -1,7 +1,8 @@
 """Reads the rows whose actual values were reported.
 
 The monitor writes them, `labels/<model>/date=<day of the prediction>/….parquet`. Of several rows with one key (request
-id and index) the one that was reported last counts; they lie in the same day, which is the prediction's.
+id and index) the one that was reported last counts; they lie in the same day, which is the prediction's. The first of
+them decides which part the row is in.
 """
 
 import io
@@ -14,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from services.trainer.labels import KEY, OWN_COLUMNS, Labels, micros, to_rows
+from services.trainer.labels import Labels, to_rows
+from services.trainer.reported import Reported, joined, micros
 from shared import artifact
 from shared.artifact import ArtifactInvalid
 from shared.keys import labels_prefix
@@ -31,27 +33,27 @@ async def read_labels(store: Store, model: str, target: str, limit: int) -> Labe
     for day in sorted(await store.directories(prefix), reverse=True):
         for rows in (await _read_day(store, f"{prefix}/{day}", limit, labels.left_out)).values():
             newest.add(rows)
-        if sum(map(len, newest.tables().values())) >= limit:
+        if sum(map(len, newest.rows().values())) >= limit:
             break
-    for version, table in sorted(newest.tables().items()):
+    for version, rows in sorted(newest.rows().items()):
         signature = await _signature(store, model, version)
         if signature is None:
-            labels.left_out[f"version {version}, which predicted them, is not in the store any more"] += len(table)
+            labels.left_out[f"version {version}, which predicted them, is not in the store any more"] += len(rows)
         elif signature.target.name != target:
-            labels.left_out[f"version {version} predicted {signature.target.name!r}"] += len(table)
+            labels.left_out[f"version {version} predicted {signature.target.name!r}"] += len(rows)
         else:
-            labels.groups.append(to_rows(table, signature, labels.left_out))
+            labels.groups.append(to_rows(rows, signature, labels.left_out))
     return labels
 
 
-async def _read_day(store: Store, prefix: str, limit: int, left_out: Counter[str]) -> dict[str, pa.Table]:
+async def _read_day(store: Store, prefix: str, limit: int, left_out: Counter[str]) -> dict[str, Reported]:
     for attempt in range(1, _ATTEMPTS + 1):
         found, unreadable = _Newest(limit), 0
         try:
             for key in sorted([key async for key in store.list(prefix) if key.endswith(".parquet")]):
                 data = await store.get(key)
                 try:
-                    found.add(pq.read_table(io.BytesIO(data)))
+                    found.add(Reported.of(pq.read_table(io.BytesIO(data))))
                 except (pa.ArrowException, KeyError):
                     unreadable += 1
         except ObjectNotFound:  # merged into another file since it was listed
@@ -61,7 +63,7 @@ async def _read_day(store: Store, prefix: str, limit: int, left_out: Counter[str
         if unreadable:
             left_out[f"files of {prefix} cannot be read"] += unreadable
         break
-    return found.tables()
+    return found.rows()
 
 
 async def _signature(store: Store, model: str, version: str) -> Signature | None:
@@ -80,47 +82,31 @@ class _Newest:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: dict[str, list[pa.Table]] = {}
+        self._waiting: dict[str, list[Reported]] = {}
         self._rows = 0
 
-    def add(self, table: pa.Table) -> None:
-        """Take the rows of a file. Raises KeyError, or what Arrow raises, when it is not one of labelled rows."""
-        missing = (OWN_COLUMNS - {"prediction", "mode", "latency", "entry"}).difference(table.column_names)
-        if missing:
-            raise KeyError(*missing)
-        for version in pc.unique(table["model_version"]).to_pylist():
-            rows = table.filter(pc.equal(table["model_version"], version))
-            self._waiting.setdefault(version, []).append(rows)
-        self._rows += len(table)
+    def add(self, rows: Reported) -> None:
+        for version in pc.unique(rows.table["model_version"]).to_pylist():
+            self._waiting.setdefault(version, []).append(rows.of_version(version))
+        self._rows += len(rows)
         if self._rows > 2 * self._limit:
-            self.tables()
+            self.rows()
 
-    def tables(self) -> dict[str, pa.Table]:
+    def rows(self) -> dict[str, Reported]:
         """Return the newest rows, of each key the one reported last."""
-        found = {v: _last_reported(pa.concat_tables(t, promote_options="permissive")) for v, t in self._waiting.items()}
-        found = _newest(found, self._limit)
-        self._waiting = {version: [table] for version, table in found.items()}
+        found = _newest({version: joined(parts) for version, parts in self._waiting.items()}, self._limit)
+        self._waiting = {version: [rows] for version, rows in found.items()}
         self._rows = sum(map(len, found.values()))
         return found
 
 
-def _newest(tables: dict[str, pa.Table], limit: int) -> dict[str, pa.Table]:
+def _newest(groups: dict[str, Reported], limit: int) -> dict[str, Reported]:
     """Leave out the oldest; of those predicted at one moment, as a job's are, a hash of the key picks."""
-    if not tables or sum(map(len, tables.values())) <= limit:
-        return tables
-    times = np.concatenate([micros(table["time"]) for table in tables.values()])
-    hashes = np.concatenate([pd.util.hash_pandas_object(_keys(table), index=False) for table in tables.values()])
+    if not groups or sum(map(len, groups.values())) <= limit:
+        return groups
+    times = np.concatenate([micros(rows.table["time"]) for rows in groups.values()])
+    hashes = np.concatenate([pd.util.hash_pandas_object(rows.keys(), index=False) for rows in groups.values()])
     keep = np.zeros(len(times), np.bool_)
     keep[np.lexsort((hashes, times))[-limit:]] = True
-    masks = np.split(keep, np.cumsum([len(table) for table in tables.values()])[:-1])
-    return {v: t.filter(pa.array(mask)) for (v, t), mask in zip(tables.items(), masks, strict=True)}
-
-
-def _keys(table: pa.Table) -> pd.DataFrame:
-    return pd.DataFrame({name: table[name].to_pandas() for name in KEY})
-
-
-def _last_reported(table: pa.Table) -> pa.Table:
-    keys = _keys(table).assign(labelled_at=micros(table["labelled_at"]))
-    last = keys.sort_values("labelled_at", kind="stable").drop_duplicates(list(KEY), keep="last").index
-    return table.take(pa.array(np.sort(last.to_numpy())))
+    masks = np.split(keep, np.cumsum([len(rows) for rows in groups.values()])[:-1])
+    return {version: rows.where(mask) for (version, rows), mask in zip(groups.items(), masks, strict=True)}

@@ -1,7 +1,7 @@
 """A challenger and a champion that were really trained, exported and sealed, on the same rows."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 
 from services.trainer.comparison import Comparison
 from services.trainer.labels import Labels, to_rows
+from services.trainer.reported import Reported
 from services.trainer.tracking import tracking
 from services.trainer.training import Trained, train
 from shared.artifact import Artifact, fetch, upload
@@ -63,10 +64,15 @@ class Ring:
         assert found is not None
         return found
 
-    def labels(self, actual: list[float | None], features: dict[str, Any], **named: Any) -> Labels:
+    def labels(
+        self, actual: list[float | None], features: dict[str, Any], first: list[float] | None = None, **named: Any
+    ) -> Labels:
         assert self.champion is not None
         found = Labels()
-        found.groups.append(to_rows(labelled_table(actual, features, **named), self.champion.signature, found.left_out))
+        reported = Reported.of(labelled_table(actual, features, **named))
+        if first is not None:
+            reported = replace(reported, first=np.array(first))
+        found.groups.append(to_rows(reported, self.champion.signature, found.left_out))
         return found
 
 
@@ -155,6 +161,24 @@ async def test_recent_labelled_rows_are_asked_for_themselves_though_not_trained_
     assert ring.challenge(labels=old).labelled is None
 
 
+@pytest.mark.parametrize("gained", [False, True])
+async def test_corrected_rows_are_asked_by_the_part_that_they_were_in_before(ring: Ring, gained: bool) -> None:
+    """The champion may have been trained on the others, under the values that were reported first."""
+    await ring.crown()
+    table = {**a_table(), **({"extra": [float(i % 7) for i in range(ROWS)]} if gained else {})}
+    fresh = a_table(1000, seed=2)
+    first = fresh.pop("y")
+
+    def asked(correction: float) -> int:
+        actual = [y + correction for y in first]
+        labels = ring.labels(actual, fresh, first, time=datetime.now(UTC) - timedelta(days=1))
+        pair = ring.challenge(table, labels, features={"extra": {"drop": True}} if gained else {}).labelled
+        assert pair is not None
+        return pair.rows
+
+    assert asked(0.0) == asked(1.0) == asked(2.0)
+
+
 async def test_a_row_that_was_labelled_many_times_is_one_row(ring: Ring) -> None:
     """A client that asks again and again must not decide alone who is better."""
     await ring.crown(model_building=POOR)
@@ -162,10 +186,14 @@ async def test_a_row_that_was_labelled_many_times_is_one_row(ring: Ring) -> None
     single, copies = (
         ring.labels(told * n, {"x": [1.0] * 10 * n, "z": [0.0] * 10 * n}, time=datetime.now(UTC)) for n in (1, 100)
     )
+    equal_by_now = ring.labels(
+        told[:2] * 500, {"x": [1.0] * 1000, "z": [0.0] * 1000}, [0.01 * i for i in range(1000)], time=datetime.now(UTC)
+    )
     few = {name: values[:60] for name, values in a_table().items()}
     settings: dict[str, Any] = {"retrain": {"labelled_rows": True}, "data": {"test_fraction": 0.2}}
     assert "at least 20 are needed" in ring.challenge(few, labels=single, **settings).incomparable
     assert "at least 20 are needed" in ring.challenge(few, labels=copies, **settings).incomparable
+    assert "at least 20 are needed" in ring.challenge(few, labels=equal_by_now, **settings).incomparable
 
 
 async def test_trained_on_labelled_rows_it_learns_what_has_changed(ring: Ring) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import permutations
 
 import pyarrow as pa
 import pytest
@@ -40,6 +41,29 @@ async def test_of_rows_with_one_key_the_one_reported_last_counts(store: Store, m
         await put_labels(store, model, labelled_table([value, 7.0], features(2), labelled_at=at), name)
 
     assert actual(await read_labels(store, model, "price", 100)) == [3.0, 7.0]
+
+
+async def test_with_it_goes_the_value_that_was_reported_first_in_whatever_order_they_are_read(
+    store: Store, model: str
+) -> None:
+    for names in permutations("abcd"):
+        for i, name in enumerate(names):
+            table = labelled_table([1.0 + i, 7.0 + i], {**features(2), "first": [0, 0]}, labelled_at=NOW + i * MINUTE)
+            await put_labels(store, model, table, name)
+        for limit in (2, 100):  # 2: what was read is thinned out before the last file
+            (group,) = (await read_labels(store, model, "price", limit)).groups
+            columns = (group.columns[-1].numbers.tolist(), group.first.numbers.tolist())
+            assert sorted(zip(*columns, strict=True)) == [(4.0, 1.0), (10.0, 7.0)]
+
+
+async def test_of_two_predictions_under_one_id_each_has_a_first_value_of_its_own(store: Store, model: str) -> None:
+    await put_labels(store, model, labelled_table([1.0], features(1), time=NOW - DAY))
+    await put_labels(store, model, labelled_table([2.0], features(1)), "told")
+    await put_labels(store, model, labelled_table([3.0], features(1), labelled_at=NOW + MINUTE), "corrected")
+
+    for limit in (1, 100):  # 1: the day before is not read
+        (group,) = (await read_labels(store, model, "price", limit)).groups
+        assert (group.columns[-1].numbers.tolist(), group.first.numbers.tolist()) == ([3.0], [2.0])
 
 
 async def test_the_newest_rows_are_read_up_to_the_limit(store: Store, model: str) -> None:

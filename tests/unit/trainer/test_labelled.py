@@ -1,6 +1,7 @@
 """Labelled rows become rows of the data: each in its part, none in another's way."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from services.trainer.dataset import Dataset, load_dataset
 from services.trainer.labels import LabelledRows, Labels, to_rows
+from services.trainer.reported import Reported
 from services.trainer.split import held_out
+from services.trainer.table import raw_column
 from shared.params import Params
 from shared.signature import Feature, Signature, Target
 from tests.tables import as_csv, some_params
@@ -26,12 +29,13 @@ def a_signature(*numbers: str, text: str | None = "town", target: str = "y") -> 
 
 
 def labelled(
-    signature: Signature, actual: list[float | None], **columns: list[Any]
+    signature: Signature, actual: list[float | None], first: list[float] | None = None, **columns: list[Any]
 ) -> tuple[LabelledRows, Counter[str]]:
     left_out: Counter[str] = Counter()
     times = pa.array(range(len(actual)), pa.timestamp("us", "UTC"))
     table = pa.table({"time": times, "actual": pa.array(actual, pa.float64()), **columns})
-    return to_rows(table, signature, left_out), +left_out
+    reported = Reported(table, np.array(first or actual, np.float64), np.zeros(len(actual), np.int64))
+    return to_rows(reported, signature, left_out), +left_out
 
 
 class Project:
@@ -61,6 +65,11 @@ class Project:
         found, left_out = labelled(a_signature("x"), [self.columns["y"][row] for row in rows], **picked)
         assert not left_out
         return found
+
+    def corrected(self, *rows: int, first: float) -> LabelledRows:
+        """Return the same rows, reported with another value before."""
+        found = self.repeated(*rows)
+        return replace(found, first=raw_column("y", [repr(first)] * len(rows), ()))
 
 
 def parts_of(dataset: Dataset) -> list[bool]:
@@ -117,6 +126,44 @@ def test_beside_a_column_that_is_no_feature_one_that_would_fall_apart_is_left_ou
         assert parts_of(dataset)[row] == parts[(dataset.frame["x"][row], dataset.target[row])]
     assert 0.5 * ROWS < dataset.labelled < 0.8 * ROWS
     assert any("labelled rows" in told and "other part" in told for told in dataset.findings)
+
+
+def test_a_correction_changes_the_row_and_the_hash_of_the_data_and_not_the_part(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    features: dict[str, list[Any]] = {"x": [0.01 * i for i in range(500)], "town": ["rome"] * 500}
+    first = [0.5 * i for i in range(500)]
+    told, _ = labelled(a_signature("x"), [*first], **features)
+    corrected, _ = labelled(a_signature("x"), [y + 1 for y in first], first, **features)
+    before, after = project.load(told), project.load(corrected)
+
+    assert after.digests == before.digests
+    assert after.target.tolist()[ROWS:] == [y + 1 for y in first]
+    assert after.raw.first.numbers.tolist() == before.raw.column("y").numbers.tolist()
+    assert after.raw.contents[:ROWS] == before.raw.contents[:ROWS]
+    assert not set(after.raw.contents[ROWS:]) & set(before.raw.contents[ROWS:])
+    assert after.sha256 != before.sha256
+
+
+def test_rows_are_split_by_some_columns_as_before_a_correction_too(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    told, _ = labelled(a_signature("x"), [1.0], x=[9.0], town=["rome"])
+    corrected, _ = labelled(a_signature("x"), [2.0], [1.0], x=[9.0], town=["rome"])
+    before, after = project.load(told).raw, project.load(corrected).raw
+
+    assert after.digests_by(("x", "y")) == before.digests_by(("x", "y"))
+    assert after.digests_by(after.names) == after.digests
+
+
+def test_one_that_was_corrected_to_a_row_of_the_other_part_is_left_out(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    dataset = project.load(project.corrected(*range(ROWS), first=7.5))
+
+    parts = dict(zip(dataset.raw.contents, parts_of(dataset)[:ROWS], strict=False))
+    for content, part in zip(dataset.raw.contents[ROWS:], parts_of(dataset)[ROWS:], strict=True):
+        assert part == parts[content]
+    assert 0.5 * ROWS < dataset.labelled < 0.8 * ROWS
+    left_out = ROWS - dataset.labelled
+    assert f"labelled rows: {left_out} left out: an equal row of the data falls into the other part" in dataset.findings
 
 
 def test_with_labelled_rows_off_they_are_there_to_judge_by_and_not_to_train_on(tmp_path: Path) -> None:
