@@ -20,6 +20,7 @@ from services.trainer.reported import Reported, joined, micros
 from shared import artifact
 from shared.artifact import ArtifactInvalid
 from shared.keys import labels_prefix
+from shared.logged import SCHEMA_VERSION, schema_version
 from shared.signature import Signature
 from shared.store import ObjectNotFound, Store
 
@@ -48,20 +49,23 @@ async def read_labels(store: Store, model: str, target: str, limit: int) -> Labe
 
 async def _read_day(store: Store, prefix: str, limit: int, left_out: Counter[str]) -> dict[str, Reported]:
     for attempt in range(1, _ATTEMPTS + 1):
-        found, unreadable = _Newest(limit), 0
+        found, unread = _Newest(limit), Counter[str]()
         try:
             for key in sorted([key async for key in store.list(prefix) if key.endswith(".parquet")]):
                 data = await store.get(key)
                 try:
-                    found.add(Reported.of(pq.read_table(io.BytesIO(data))))
+                    table = pq.read_table(io.BytesIO(data))
+                    if schema_version(table.schema.metadata) > SCHEMA_VERSION:
+                        unread[f"files of {prefix} were written by a newer Tasador: upgrade the trainer"] += 1
+                    else:
+                        found.add(Reported.of(table))
                 except (pa.ArrowException, KeyError):
-                    unreadable += 1
+                    unread[f"files of {prefix} cannot be read"] += 1
         except ObjectNotFound:  # merged into another file since it was listed
             if attempt == _ATTEMPTS:
                 raise
             continue
-        if unreadable:
-            left_out[f"files of {prefix} cannot be read"] += unreadable
+        left_out.update(unread)
         break
     return found.rows()
 

@@ -25,7 +25,7 @@ from services.monitor.log.deletions import DeletionRecords
 from services.monitor.log.files import Files
 from services.monitor.log.layout import LOG, Partition
 from services.monitor.log.lookup import LogReader
-from services.monitor.log.rows import by_day, to_table
+from services.monitor.log.rows import by_day, to_parquet, to_table
 from services.monitor.log.shelf import Shelf
 from services.monitor.quality import Quality, summarise_quality
 from services.monitor.scorecard import Scorecard
@@ -333,6 +333,32 @@ async def test_values_are_joined_with_the_rows_of_a_job(desk: Desk) -> None:
     ]
     numeric = next(f.name for f in (await desk.versions.get("model", "1")).signature.features if f.kind == "numeric")
     assert [row[numeric] for row in rows] == [0.0, 7.0, 9.0]
+
+
+async def test_files_of_labelled_rows_say_the_version_of_their_schema(desk: Desk) -> None:
+    await desk.log(await rows_for(desk, 1), [10.0])
+    await desk.say({"r0": 11.0})
+    await desk.say({await a_job(desk): 1.0}, jobs=True)
+    await desk.join()
+    files = [pq.read_schema(io.BytesIO(await desk.store.get(key))) async for key in desk.store.list("labels")]
+    assert [schema.metadata for schema in files] == [{b"tasador.schema": b"1"}] * 2
+
+
+async def test_a_file_of_labels_of_a_newer_schema_is_not_read_as_if_it_were_ours(desk: Desk) -> None:
+    await desk.log(await rows_for(desk, 1), [10.0])
+    await desk.say({"r0": 11.0})
+    await desk.join()
+    (key,) = [key async for key in desk.store.list("labels")]
+    newer = pq.read_table(io.BytesIO(await desk.store.get(key))).replace_schema_metadata({"tasador.schema": "2"})
+    await desk.store.delete(key)
+    await desk.store.put(key, to_parquet(newer))
+    desk.files = Files(desk.store)
+    await desk.say({"r0": 12.0})
+    with capture_logs() as logs:
+        await desk.join()
+    assert "upgrade" in next(line["reason"] for line in logs if line["event"] == "feedback of a day waits")
+    assert await desk.counted() == {"joined": 1}
+    assert await desk.inbox.waiting() == 1
 
 
 async def test_a_request_whose_id_looks_like_a_jobs_is_looked_for_in_the_log_and_holds_up_nothing(desk: Desk) -> None:

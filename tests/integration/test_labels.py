@@ -120,6 +120,18 @@ async def test_a_file_that_is_damaged_costs_itself(store: Store, model: str) -> 
     assert sum(labels.left_out.values()) == 1
 
 
+async def test_a_file_of_a_newer_schema_is_not_read_as_if_it_were_ours(store: Store, model: str) -> None:
+    ours, newer = ({"tasador.schema": version} for version in ("1", "2"))
+    await put_labels(store, model, labelled_table([1.0], features(1)).replace_schema_metadata(ours), "ours")
+    table = labelled_table([2.0], features(1), request_id="s")
+    await put_labels(store, model, table.replace_schema_metadata(newer), "newer")
+
+    labels = await read_labels(store, model, "price", 100)
+    assert actual(labels) == [1]
+    said = "files of labels/model/date=2026-03-04 were written by a newer Tasador: upgrade the trainer"
+    assert +labels.left_out == {said: 1}
+
+
 async def test_a_file_that_is_replaced_while_its_day_is_read_is_read_in_its_new_form(store: Store, model: str) -> None:
     await put_labels(store, model, labelled_table([1.0, 2.0], features(2)), "old")
     read = store.get

@@ -230,6 +230,7 @@ async def test_small_files_of_labelled_rows_become_one_and_corrections_stay(log:
     assert sorted(table["request_id"].to_pylist()) == ["corrected"] * MANY + [f"r{i}" for i in range(MANY)]
     assert table["actual"].to_pylist()[:MANY] == [float(i) for i in range(MANY)]
     assert table["entry"].to_pylist()[:MANY] == [f"{i}-0" for i in range(MANY)]
+    assert table.schema.metadata == {b"tasador.schema": b"1"}
 
 
 async def test_every_model_is_tidied_and_a_day_that_is_over_with_few_files_too(log: Log, redis: Redis) -> None:

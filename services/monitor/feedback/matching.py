@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from services.monitor.feedback.values import Key, Value, job_of
-from services.monitor.log.rows import COLUMNS, column_names, feature_columns
+from services.monitor.log.rows import COLUMNS, column_names, feature_columns, with_schema_version
 from services.monitor.versions import Version, Versions, VersionUnknown
 from shared.chunks import ChunkInvalid, decode_chunk, decode_part
 from shared.jobs import JobRecord, JobSpec, job_time
@@ -69,7 +69,7 @@ class Matches:
         rows = rows.rename_columns(names)
         for name, column in columns.items():
             rows = rows.append_column(name, column)
-        return rows
+        return with_schema_version(rows)
 
 
 @dataclass

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from services.monitor.fold import InvalidEvent, check_columns, encoded_rows
 from shared.events import PredictionsLogged
-from shared.logged import LOGGED, UNKNOWN
+from shared.logged import LOGGED, SCHEMA, SCHEMA_VERSION, UNKNOWN, schema_version
 from shared.signature import Feature, Signature
 
-SCHEMA_VERSION = 1
-"""Written into every file. It rises when the meaning of a column changes, or one goes; not when one is added."""
 FIXED = pa.schema(
     {
         "time": pa.timestamp("us", "UTC"),
@@ -38,8 +36,6 @@ RANGED = ("time", "request_id")
 """Columns of which a row group's smallest and largest value are kept. Of the others they would tell a reader nothing:
 rows are in the order of their request ids."""
 
-_SCHEMA = b"tasador.schema"
-
 
 class SchemaTooNew(ValueError):
     """A file was written by a newer Tasador, and its columns may mean something else."""
@@ -53,9 +49,14 @@ class SchemaTooNew(ValueError):
 
 def check_schema(key: str, schema: pa.Schema) -> None:
     """Raises SchemaTooNew."""
-    version = int((schema.metadata or {}).get(_SCHEMA, SCHEMA_VERSION))
+    version = schema_version(schema.metadata)
     if version > SCHEMA_VERSION:
         raise SchemaTooNew(key, version)
+
+
+def with_schema_version(table: pa.Table) -> pa.Table:
+    """Return rows of which a file says the version of their schema."""
+    return table.replace_schema_metadata({SCHEMA: str(SCHEMA_VERSION)})
 
 
 def column_names(signature: Signature) -> list[str]:
@@ -81,7 +82,7 @@ def to_table(event: PredictionsLogged, signature: Signature) -> pa.Table:
     ]
     columns = {field.name: pa.array(values, field.type) for field, values in zip(FIXED, fixed, strict=True)}
     columns |= feature_columns(signature, x)
-    return pa.table(columns).replace_schema_metadata({_SCHEMA: str(SCHEMA_VERSION)})
+    return with_schema_version(pa.table(columns))
 
 
 def feature_columns(signature: Signature, x: NDArray[np.float64]) -> dict[str, pa.Array]:
