@@ -173,6 +173,8 @@ class RetrainParams(Section):
     @classmethod
     def _is_cron(cls, schedule: str) -> str:
         if schedule.strip():
+            if len(schedule.split()) == 6:  # which CronSim takes for seconds first
+                raise ValueError(f"{schedule!r} has six fields: leave out the seconds, a schedule has none")
             try:
                 next(CronSim(schedule, datetime.now(UTC)))
             except CronSimError as wrong:

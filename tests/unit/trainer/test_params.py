@@ -131,6 +131,17 @@ def test_a_schedule_that_is_no_cron_expression_is_refused(tmp_path: Path, schedu
     assert "retrain.schedule" in problems(tmp_path, MINIMAL + f"retrain: {{schedule: '{schedule}'}}\n")
 
 
+def test_a_schedule_with_seconds_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    for schedule in ("30 0 3 * * *", "*/5 * * * * *"):
+        message = problems(tmp_path, MINIMAL + f"retrain: {{schedule: '{schedule}'}}\n")
+        assert f"'{schedule}' has six fields: leave out the seconds" in message
+
+
+@pytest.mark.parametrize("schedule", ["*/15 * * * *", "0 3 * JAN MON", "0 3 L * *", "0 3 * * 5#2", "0  3 * * *"])
+def test_a_schedule_of_five_fields_is_taken_with_the_names_of_cron(tmp_path: Path, schedule: str) -> None:
+    assert loaded(tmp_path, MINIMAL + f"retrain: {{schedule: '{schedule}'}}\n").retrain.schedule == schedule
+
+
 def test_a_schedule_may_be_left_empty(tmp_path: Path) -> None:
     assert loaded(tmp_path, MINIMAL + "retrain: {schedule: ' '}\n").retrain.schedule == ""
     assert loaded(tmp_path, MINIMAL + "retrain: {schedule: '0 3 * * *'}\n").retrain.schedule == "0 3 * * *"
