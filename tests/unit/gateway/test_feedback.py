@@ -100,7 +100,14 @@ def test_what_is_wrong_with_a_value_is_named(item: object, errors: list[tuple[st
 
 
 @pytest.mark.parametrize(
-    ("cell", "code"), [("x", "not_a_number"), ("nan", "not_finite"), ("-inf", "not_finite"), (" ", "missing")]
+    ("cell", "code"),
+    [
+        ("x", "not_a_number"),
+        ("1_000", "not_a_number"),
+        ("nan", "not_finite"),
+        ("-inf", "not_finite"),
+        (" ", "missing"),
+    ],
 )
 def test_numbers_are_text_in_csv_only(cell: str, code: str) -> None:
     problem = refused(f"request_id,actual\n\na,1\nb,{cell}\n".encode(), Format.CSV)

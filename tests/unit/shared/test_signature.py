@@ -91,7 +91,9 @@ def test_text_formats_parse_numbers_and_know_null_markers() -> None:
     assert row[2] == 0.0
 
 
-@pytest.mark.parametrize(("text", "code"), [("eighty", "not_a_number"), ("nan", "not_finite"), ("", "null")])
+@pytest.mark.parametrize(
+    ("text", "code"), [("eighty", "not_a_number"), ("8_0", "not_a_number"), ("nan", "not_finite"), ("", "null")]
+)
 def test_text_that_is_no_number_is_refused(text: str, code: str) -> None:
     assert errors_of({"area": text, "age": "1", "town": "Ulm"}, text=True) == [("area", code)]
 
