@@ -12,7 +12,7 @@ import pytest
 from services.trainer.tracking import RegistryUnusable, check_registry
 from shared.events import PromotionRequested, RetrainRequested
 from shared.settings import ROOT
-from tests.integration.test_trainer_process import Trainers
+from tests.integration.test_trainer_process import PARAMS, Trainers
 from tests.logs import events, lines
 from tests.mlflow_database import an_empty_database
 from tests.mlflow_server import MlflowServer
@@ -55,20 +55,26 @@ async def alias(server: MlflowServer, version: str) -> None:
     await eventually(moved, within=120)
 
 
-async def test_a_server_keeps_a_training_and_promotions_go_on_while_it_is_gone(
+async def test_a_trainer_waits_for_a_server_and_survives_one_that_goes_and_the_alias_follows(
     trainers: Trainers, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One server and one trainer through all of it: each takes seconds to start."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # whoever sets it is less patient than we are
-    await server.start()
+    an_empty_database(server.directory)
+    trainers.params.write_text(PARAMS.replace(", only: random_forest", ""))
     with trainers.trainer(mlflow_uri=server.url) as process:
-        assert (await eventually(trainers.champion, within=120)).version == "1"
+        await it_waits_for(server, trainers)
+        assert (await trainers.champion()).version == "1"
         await alias(server, "1")
         await the_server_has_everything_of(server, "1")
         assert not list((trainers.params.parent / "state").glob("mlflow*")), "something was written beside the server"
         assert await retrained(trainers, "again") == "2"
         await alias(server, "2")
 
-        server.kill()
+        await it_goes_while_a_training_registers(server, trainers)
+        assert "command failed" in events(process.log, operation_id="registers")
+        assert await trainers.store.directories("models/goods") == ["1", "2"]
+
         failing = await trainers.ask(RetrainRequested(operation_id="fails", reason=""))
         back = await (await trainers.ask(PromotionRequested(operation_id="p", version="1", reason="")))()
         assert (back.state, back.result["version"]) == ("succeeded", "1")
@@ -91,6 +97,35 @@ async def test_a_server_keeps_a_training_and_promotions_go_on_while_it_is_gone(
         await alias(server, "1")  # without anybody asking for it
 
 
+async def it_waits_for(server: MlflowServer, trainers: Trainers) -> None:
+    async def waits() -> bool:
+        replica = await trainers.replica()
+        return replica.state == "starting" and "did not answer" in (replica.error or "")
+
+    await eventually(waits, within=120)
+    await server.start()
+    await eventually(trainers.ready, within=120)
+
+    async def complains_no_more() -> bool:
+        return (await trainers.replica()).error is None
+
+    await eventually(complains_no_more)
+
+
+async def it_goes_while_a_training_registers(server: MlflowServer, trainers: Trainers) -> None:
+    async def registers() -> bool:
+        running = {"experiment_ids": ["1"], "filter": "attributes.status = 'RUNNING'"}
+        return bool((await server.ask("runs/search", running)).get("runs"))
+
+    failing = await trainers.ask(RetrainRequested(operation_id="registers", reason=""))
+    await eventually(registers, within=60)
+    server.kill()
+    began = time.monotonic()
+    failed = await failing()
+    assert time.monotonic() - began < PATIENCE
+    assert f"MLflow at {server.url} did not answer" in failed.detail
+
+
 async def the_server_has_everything_of(server: MlflowServer, version: str) -> None:
     found = (await server.ask("model-versions/get", name="goods", version=version))["model_version"]
     run = (await server.ask("runs/get", run_id=found["run_id"]))["run"]
@@ -101,41 +136,6 @@ async def the_server_has_everything_of(server: MlflowServer, version: str) -> No
     plots = await server.ask("artifacts/list", run_id=found["run_id"], path="plots")
     assert {Path(file["path"]).name for file in plots["files"]} == PLOTS
     assert list(server.directory.rglob("model.skops")), "the model is not among the server's artifacts"
-
-
-async def test_a_trainer_waits_for_a_server_that_comes_later_and_survives_one_that_goes_while_it_registers(
-    trainers: Trainers, server: MlflowServer
-) -> None:
-    an_empty_database(server.directory)
-    with trainers.trainer(mlflow_uri=server.url) as process:
-
-        async def waits() -> bool:
-            replica = await trainers.replica()
-            return replica.state == "starting" and "did not answer" in (replica.error or "")
-
-        await eventually(waits, within=120)
-        await server.start()
-        await eventually(trainers.ready, within=120)
-        assert (await trainers.champion()).version == "1"
-
-        async def complains_no_more() -> bool:
-            return (await trainers.replica()).error is None
-
-        await eventually(complains_no_more)
-
-        async def registers() -> bool:
-            running = {"experiment_ids": ["1"], "filter": "attributes.status = 'RUNNING'"}
-            return bool((await server.ask("runs/search", running)).get("runs"))
-
-        failing = await trainers.ask(RetrainRequested(operation_id="fails", reason=""))
-        await eventually(registers, within=60)
-        server.kill()
-        began = time.monotonic()
-        failed = await failing()
-        assert time.monotonic() - began < PATIENCE
-        assert f"MLflow at {server.url} did not answer" in failed.detail
-        assert await trainers.store.directories("models/goods") == ["1"]
-        assert "command failed" in events(process.log, operation_id="fails")
 
 
 async def test_a_server_that_refuses_the_name_it_is_called_by_says_how_to_start_it(server: MlflowServer) -> None:
