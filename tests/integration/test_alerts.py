@@ -118,9 +118,9 @@ async def site(tmp_path: Path, redis_server: RedisServer, keys: Keys, there: Rec
 
 
 def told(there: Receiver) -> Counter[tuple[str, str]]:
-    """Return how often which subject came into which state."""
-    bodies = [json.loads(each.body) for each in there.received]
-    return Counter((body["data"]["subject"], body["type"]) for body in bodies)
+    """Return how often which subject came into which state; one message may arrive again when its sender was killed."""
+    bodies = {each.headers["webhook-id"]: json.loads(each.body) for each in there.received}
+    return Counter((body["data"]["subject"], body["type"]) for body in bodies.values())
 
 
 async def firing(client: httpx.AsyncClient, state: str = "firing") -> dict[str, dict[str, Any]]:

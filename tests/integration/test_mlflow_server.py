@@ -12,7 +12,7 @@ import pytest
 from services.trainer.tracking import RegistryUnusable, check_registry
 from shared.events import PromotionRequested, RetrainRequested
 from shared.settings import ROOT
-from tests.integration.test_trainer_process import PARAMS, Trainers
+from tests.integration.test_trainer_process import Trainers
 from tests.logs import events, lines
 from tests.mlflow_database import an_empty_database
 from tests.mlflow_server import MlflowServer
@@ -61,7 +61,6 @@ async def test_a_trainer_waits_for_a_server_and_survives_one_that_goes_and_the_a
     """One server and one trainer through all of it: each takes seconds to start."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # whoever sets it is less patient than we are
     an_empty_database(server.directory)
-    trainers.params.write_text(PARAMS.replace(", only: random_forest", ""))
     with trainers.trainer(mlflow_uri=server.url) as process:
         await it_waits_for(server, trainers)
         assert (await trainers.champion()).version == "1"

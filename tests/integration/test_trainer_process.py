@@ -46,7 +46,7 @@ model: {name: goods}
 data: {source: goods.csv, target: price}
 model_building:
   random_forest: {n_estimators: 20, max_depth: 5}
-selection: {cv: 2, only: random_forest}
+selection: {cv: 2}
 """
 
 
