@@ -89,7 +89,8 @@ class LiveQuality:
         champion = await self._monitor.champion_version()
         found: dict[str, VersionQuality] = {}
         seen = await self._buckets.versions(self._monitor.model)
-        for name in dict.fromkeys([*newest(seen), *(each for each in seen if each == champion)]):
+        told = {*newest(seen), champion}
+        for name in (each for each in seen if each in told):
             try:
                 version = await self._versions.get(self._monitor.model, name)
             except VersionUnknown:

@@ -228,7 +228,7 @@ def _figures(
     counters: Mapping[str, Summary],
     versions: Mapping[str, Version | None],
     window: Window | None,
-    others: Summary | None = None,
+    others: Summary,
 ) -> WindowFigures:
     """Describe versions one by one and together, and with the counters of others that are not told apart."""
     seconds = window.seconds if window else None
@@ -237,7 +237,7 @@ def _figures(
     return WindowFigures(
         window=seconds,
         since=_time(window.start) if window else None,
-        all=figures([*parts.values(), (others or {}, None)], seconds, pooled(errors.values())),
+        all=figures([*parts.values(), (others, None)], seconds, pooled(errors.values())),
         by_version={version: figures([part], seconds, errors[version]) for version, part in parts.items()},
     )
 

@@ -63,8 +63,8 @@ def _resampled(
 ) -> NDArray[np.float64]:
     """Return the difference of the errors for each resample of the rows."""
     rng = np.random.default_rng(SEED)
-    groups = np.array_split(rng.permutation(int(distinct.max()) + 1), min(int(distinct.max()) + 1, MAX_GROUPS))
     copies, *losses = (np.bincount(distinct, weights) for weights in (None, new, old))
+    groups = np.array_split(rng.permutation(len(copies)), min(len(copies), MAX_GROUPS))
     size, *sums = (np.array([each[group].sum() for group in groups], np.float64) for each in (copies, *losses))
     found = []
     for _ in range(RESAMPLES // _AT_ONCE):

@@ -3,8 +3,9 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count, pairwise
 from pathlib import Path
 
@@ -186,7 +187,7 @@ async def test_compaction_and_lookup_on_s3(monkeypatch: pytest.MonkeyPatch) -> N
         assert len(await log.reader.find("model", [("03-00017", 0)])) == 0
 
 
-def keeper(log: Log, redis: Redis, keep_days: int = 90) -> LogKeeper:
+def keeper(log: Log, redis: Redis, keep_days: int = 90, clock: Callable[[], datetime] = utc_now) -> LogKeeper:
     return LogKeeper(
         redis,
         Keys().lease("log"),
@@ -197,6 +198,7 @@ def keeper(log: Log, redis: Redis, keep_days: int = 90) -> LogKeeper:
         purge=log.purge,
         compactor=log.compactor,
         counted=log.count,
+        clock=clock,
     )
 
 
@@ -240,6 +242,17 @@ async def test_every_model_is_tidied_and_a_day_that_is_over_with_few_files_too(l
     await keeper(log, redis).tidy()
     assert [len(await log.keys(partition)) for partition in (today, yesterday, other)] == [2, 1, 1]
     assert await log.ids(other) == ["a", "b"]
+
+
+async def test_a_day_that_was_in_order_while_it_went_on_is_merged_when_it_is_over(log: Log, redis: Redis) -> None:
+    now, today = [utc_now()], days_ago(0)
+    one = keeper(log, redis, clock=lambda: now[0])
+    await log.write(logged(["b"]), logged(["a"]), partition=today)
+    await one.tidy()
+    assert len(await log.keys(today)) == 2
+    now[0] += timedelta(days=2)
+    await one.tidy()
+    assert len(await log.keys(today)) == 1
 
 
 async def test_one_monitor_at_a_time_tidies(log: Log, redis: Redis) -> None:

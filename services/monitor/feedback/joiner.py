@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -132,7 +133,7 @@ class Joiner:
         counts["given_up"] += len(found.hopeless)
         outcome = _Outcome(counts, {})
         at_hand = {value.said for value in values}
-        for day, match in ((day, of_day) for each in found.matches for day, of_day in each.by_day().items()):
+        for day, match in chain.from_iterable(each.by_day().items() for each in found.matches):
             try:
                 await self._label(match, day, at_hand, outcome)
             except (FileDamaged, SchemaTooNew) as error:  # what is known of these rows cannot be told
@@ -172,7 +173,7 @@ class Joiner:
         outcome.counts.update(news)
         kept = [i for i, value in enumerate(match.values) if i in chosen or before[value.key].at < value.at]
         if kept:  # a repetition, too: what was said before it, and still waits, is not to take its place
-            await self._labels.add(match.version.model, match.labelled(kept))
+            await self._labels.add(match.version.model, day, match.labelled(kept))
         predictions = match.rows["prediction"].to_numpy()
         by_hour: dict[int, list[int]] = {}
         for i in chosen:

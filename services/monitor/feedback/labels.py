@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from services.monitor.feedback.values import Key, Said
 from services.monitor.log.files import Files
 from services.monitor.log.layout import LABELS, Partition
-from services.monitor.log.rows import by_day, check_schema
+from services.monitor.log.rows import check_schema
 from services.monitor.log.shelf import Shelf
 from shared.store import ObjectNotFound
 
@@ -39,10 +39,9 @@ class Labels:
         self._shelf = shelf
         self._files = files
 
-    async def add(self, model: str, rows: pa.Table) -> None:
-        """Keep rows of one version."""
-        for day, of_day in by_day(rows):
-            await self._shelf.add(Partition(LABELS, model, day), [of_day])
+    async def add(self, model: str, day: str, rows: pa.Table) -> None:
+        """Keep rows of one version and one day."""
+        await self._shelf.add(Partition(LABELS, model, day), [rows])
 
     async def find(
         self, model: str, keys: Collection[Key], day: str, *, since: datetime, but: Collection[Said]

@@ -6,7 +6,7 @@ what two do at once is done twice.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from redis.asyncio import Redis
 
@@ -46,6 +46,7 @@ class LogKeeper:
         purge: Purge,
         compactor: Compactor,
         counted: Callable[[str, int], None],
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._lease = Lease(redis, lease, _LEASE)
         self._store = store
@@ -55,8 +56,9 @@ class LogKeeper:
         self._purge = purge
         self._compactor = compactor
         self._counted = counted
-        self._settled: dict[Partition, frozenset[str]] = {}
-        """Files of days that are over, in which there was nothing to do."""
+        self._clock = clock
+        self._settled: dict[Partition, tuple[frozenset[str], bool]] = {}
+        """Files in which there was nothing to do, and whether their day was over then."""
 
     async def tidy(self) -> None:
         """Do what there is to do, unless another monitor is at it. Raises RedisError, OSError: not now."""
@@ -73,7 +75,7 @@ class LogKeeper:
                 await self._lease.release()
 
     async def _tidy(self) -> None:
-        now = utc_now()
+        now = self._clock()
         async for partition in self._partitions(LOG):
             if is_expired(partition.day, self._keep_days, now):
                 await self._store.delete_all(partition.prefix)
@@ -88,11 +90,11 @@ class LogKeeper:
             await self._compact(partition, closed=False)
 
     async def _compact(self, partition: Partition, *, closed: bool) -> None:
-        keys = frozenset(stored.key for stored in await self._files.list(partition))
-        if self._settled.get(partition) == keys:
+        found = frozenset(stored.key for stored in await self._files.list(partition)), closed
+        if self._settled.get(partition) == found:
             return
-        if not await self._compactor.compact(partition, closed=closed) and (closed or partition.root == LABELS):
-            self._settled[partition] = keys
+        if not await self._compactor.compact(partition, closed=closed):
+            self._settled[partition] = found
 
     async def _partitions(self, root: str) -> AsyncIterator[Partition]:
         for model in await self._store.directories(root):
