@@ -4,6 +4,8 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 PYTHON ?=
 export PYTHON
+# Containers often set it. Each process that starts here would compile every library it loads anew: most of the time of a start.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv/bin/python
 # Most tests wait for processes that they started: three files at a time keep two processors busy. A file's tests stay together:

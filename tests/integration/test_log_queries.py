@@ -12,7 +12,6 @@ import pyarrow.dataset as ds
 import pytest
 
 from services.monitor.log.layout import LABELS, LOG, Partition
-from shared.clock import utc_now
 from shared.settings import ROOT
 from shared.store import Store
 from tests.integration.prediction_log import Log
@@ -21,7 +20,8 @@ from tests.unit.monitor.logged import logged
 PAGE = (ROOT / "docs" / "how-to" / "read-the-prediction-log.md").read_text(encoding="utf-8")
 MACRO, DAILY, LATEST, MOVED, REQUEST, LABELLED = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 MODEL = "boston-housing"
-NOW = utc_now()
+# The day that the queries take for today: midnight may pass while the tests run.
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def day(ago: int, root: str = LOG) -> Partition:
@@ -64,6 +64,7 @@ async def root(tmp_path: Path) -> Path:
 def db(root: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute(f"SET file_search_path = '{root}'; SET TimeZone = 'UTC'")
+        connection.execute(f"CREATE MACRO current_date() AS DATE '{NOW:%Y-%m-%d}'")
         connection.execute(MACRO)
         yield connection
 
