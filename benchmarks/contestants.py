@@ -23,7 +23,7 @@ from benchmarks.section import Run
 from benchmarks.servers import NotStarted, Server
 from benchmarks.single_tables import BARE, FAST_PATH, PLAIN, STRIPPED, TASADOR
 from benchmarks.training import Training
-from tests.e2e.stack import free_ports
+from tests.ports import free_port, free_ports
 
 _SECONDS_TO_FIT = 240
 _CHECKED = 20  # rows
@@ -43,7 +43,7 @@ class Contestant:
 
 
 def bare(run: Run, stack: ExitStack, training: Training) -> list[Contestant]:
-    (port,) = free_ports(1)
+    port = free_port()
     server = stack.enter_context(Server([sys.executable, "-m", "benchmarks.bare", str(port)], run.directory))
     run.versions["uvicorn"] = version("uvicorn")
     constant: float = json.loads(BODY)["prediction"]
@@ -77,7 +77,7 @@ def rival(run: Run, stack: ExitStack, training: Training, of: Rival) -> list[Con
     run.versions[of.package] = installed_version(programs, of.package)
     directory = run.directory / f"{of.package}-{training.candidate}"
     directory.mkdir()
-    (port, *_) = free_ports(1)
+    port = free_port()
     place = Place(
         programs, _fitted(directory / "model", programs, training), directory / "files", port, training.columns
     )

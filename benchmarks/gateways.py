@@ -10,7 +10,8 @@ from benchmarks.servers import SERVER_CORE, NotStarted, Server
 from benchmarks.stacks import write_params
 from shared.settings import PREFIX
 from tasador.stack.valkey import valkey_binary, valkey_command, valkey_url
-from tests.e2e.stack import LocalStack, free_ports
+from tests.e2e.stack import LocalStack
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Gateway:
 @contextmanager
 def a_valkey(directory: Path, core: int | None = SERVER_CORE) -> Iterator[tuple[str, Server]]:
     """Run the embedded Valkey as the launcher does; give its address."""
-    (port,) = free_ports(1)
+    port = free_port()
     command = valkey_command(valkey_binary(), directory / "valkey", port, "512mb")
     with Server(command.argv, directory, core=core) as server:
         yield valkey_url(port), server
@@ -56,7 +57,7 @@ def a_gateway(
     directory: Path, trained: Trained, core: int | None = SERVER_CORE, **settings: object
 ) -> Iterator[Gateway]:
     """Run a gateway with everything switched on."""
-    (port,) = free_ports(1)
+    port = free_port()
     with a_valkey(directory, core) as (redis_url, valkey):
         environment = trained.environment(redis_url=redis_url, gateway_port=port, **settings)
         with Server(

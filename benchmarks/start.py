@@ -13,7 +13,7 @@ from benchmarks.servers import Server
 from benchmarks.tables import Cell, Column, Table, figure
 from benchmarks.training import Training
 from shared.settings import PREFIX
-from tests.e2e.stack import free_ports
+from tests.ports import free_port
 
 ROUNDS = 5
 REQUESTS = 1_000
@@ -51,7 +51,7 @@ class Started:
 
 
 def _start(run: Run, service: str, settings: Mapping[str, str]) -> Started:
-    (port,) = free_ports(1)
+    port = free_port()
     url, environment = f"http://127.0.0.1:{port}", {**settings, f"{PREFIX}{service.upper()}_PORT": str(port)}
     bodies = [json.dumps(row).encode() for row in Training.of("random_forest").asked]
     command, predicts = [sys.executable, "-m", f"services.{service}"], service == "gateway"

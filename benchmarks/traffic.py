@@ -33,7 +33,7 @@ from shared.events import ChunkScored, Event, PredictionsLogged
 from shared.keys import Keys
 from shared.profile import summarise
 from shared.store import Store
-from tests.e2e.stack import free_ports
+from tests.ports import free_port
 from tests.processes import ServiceProcess
 from tests.waiting import NO_TLS, pause
 
@@ -52,7 +52,7 @@ PATIENCE = 120.0  # seconds
 def traffic(run: Run) -> Iterator[Table]:
     trained = train(run.directory / "trained", MODELS[1])
     store = Store.open((trained.state / "store").as_uri())
-    (port,) = free_ports(1)
+    port = free_port()
     with a_valkey(run.directory, core=None) as (redis_url, _), Redis.from_url(redis_url) as redis:
         settings = {"redis_url": redis_url, "state_dir": trained.state, "monitor_port": port, "log_level": "warning"}
         with ServiceProcess("monitor", run.directory, **settings) as monitor:

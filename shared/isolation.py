@@ -167,11 +167,12 @@ def _be_the_first_to_go() -> None:
 def _answer(engine: Engine, question: bytes) -> bytes:
     """Let a copy of this process find the answer. It may die; then the answer is how."""
     ours, theirs = os.pipe()
+    parent = os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # onnxruntime has a thread, which the copy can do without
         copy = os.fork()
     if copy == 0:
-        _write(theirs, _predict(engine, question))
+        _write(theirs, _predict(engine, question, parent))
         os._exit(0)
     os.close(theirs)
     try:
@@ -184,8 +185,8 @@ def _answer(engine: Engine, question: bytes) -> bytes:
     return found or _DIED + str(os.waitstatus_to_exitcode(status)).encode()
 
 
-def _predict(engine: Engine, question: bytes) -> bytes:
-    die_with_parent(signal.SIGKILL)
+def _predict(engine: Engine, question: bytes, parent: int) -> bytes:
+    die_with_parent(signal.SIGKILL, parent)
     seconds, width = _QUESTION.unpack_from(question)
     signal.setitimer(signal.ITIMER_REAL, seconds)  # the kernel keeps the time: nothing can hold it up
     _limit_memory()

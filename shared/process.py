@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import os
 import signal
 import socket
 import sys
@@ -17,10 +18,16 @@ class AddressInUse(OSError):
     """Another process listens on the address that we were told to use."""
 
 
-def die_with_parent(sig: int = signal.SIGTERM) -> None:
-    """Ask the kernel to send us `sig` when our parent dies, whatever kills it. Linux only; elsewhere nothing."""
+def die_with_parent(sig: int = signal.SIGTERM, parent: int | None = None) -> None:
+    """Ask the kernel to send us `sig` when our parent dies, whatever kills it. Linux only; elsewhere nothing.
+
+    Args:
+        parent: its process id, where it is known: it may have died before the kernel was asked.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, sig)
+        if parent not in (None, os.getppid()):
+            os.kill(os.getpid(), sig)
 
 
 def listen(host: str, port: int, variable: str, *, several: bool = False) -> socket.socket:

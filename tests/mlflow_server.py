@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Self
 import httpx
 
 from shared.process import die_with_parent
+from tests.ports import free_port
 from tests.waiting import NO_TLS, eventually
 
 START_SECONDS = 90.0
@@ -26,7 +26,7 @@ class MlflowServer:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -76,7 +76,7 @@ class MlflowServer:
 
     async def ask(self, route: str, body: dict[str, Any] | None = None, /, **params: str) -> dict[str, Any]:
         """Return the answer of its REST interface: to a POST if there is a body."""
-        async with httpx.AsyncClient(base_url=f"{self.url}/api/2.0/mlflow/", verify=NO_TLS) as client:
+        async with httpx.AsyncClient(base_url=f"{self.url}/api/2.0/mlflow/", verify=NO_TLS, timeout=60) as client:
             sent = client.get(route, params=params) if body is None else client.post(route, json=body)
             answer: dict[str, Any] = (await sent).raise_for_status().json()
             return answer
@@ -97,10 +97,3 @@ class MlflowServer:
                 return (await client.get(f"{self.url}/health")).status_code == 200
         except httpx.TransportError:
             return False
-
-
-def _free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port

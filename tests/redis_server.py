@@ -1,6 +1,5 @@
 """A real Redis or Valkey on a free port, that tests may kill, pause, restart and flush."""
 
-import socket
 import time
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -9,6 +8,8 @@ from typing import Self
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tests.ports import free_port
 
 DURABLE = {
     "appendonly": "yes",
@@ -24,7 +25,7 @@ class RedisServer(ABC):
     """What all of them do; how is told by `tests.valkey` and `tests.containers`."""
 
     def __init__(self) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.running = False
 
     @property
@@ -97,15 +98,9 @@ class RedisServer(ABC):
                         raise AssertionError(f"the server did not start: {error}\n{self._log()}") from error
                     time.sleep(0.02)
                 else:
+                    assert not self._has_ended(), f"another server has port {self.port}\n{self._log()}"
                     return
 
 
 def flags(options: dict[str, str]) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name}", value)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

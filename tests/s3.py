@@ -11,6 +11,8 @@ import boto3
 from moto.core import enable_iam_authentication
 from moto.server import ThreadedMotoServer
 
+from tests.ports import free_port
+
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 
 
@@ -19,7 +21,7 @@ class S3Server:
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
-        self._server = _server(0)
+        self._server = _server(free_port())
 
     @property
     def environment(self) -> dict[str, str]:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import httpx
+
 T = TypeVar("T")
 
 
@@ -22,7 +24,7 @@ def pause(since: float) -> float:
     return min(max(SHORTEST, (time.monotonic() - since) / 20), LONGEST)
 
 
-async def eventually(state: Callable[[], Awaitable[T]], *, within: float = 20.0) -> T:
+async def eventually(state: Callable[[], Awaitable[T]], *, within: float = 60.0) -> T:
     """Return the first true answer of `state`.
 
     An AssertionError or an error of the connection counts as "not yet"; the last one is shown if time runs out.
@@ -34,7 +36,7 @@ async def eventually(state: Callable[[], Awaitable[T]], *, within: float = 20.0)
             last = answer = await state()
             if answer:
                 return answer
-        except (AssertionError, OSError, ConnectionError) as error:
+        except (AssertionError, OSError, httpx.TransportError) as error:
             last = error
         except Exception as error:
             if "redis" not in type(error).__module__:

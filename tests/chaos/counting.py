@@ -174,19 +174,18 @@ class Site:
 
     async def settled(self, monitor: str, within: float = 60.0) -> dict[str, Any]:
         """Wait until the monitor has counted and logged all there is, and return its figures."""
-        figures: dict[str, Any] = {}
 
         async def nothing_waits() -> bool:
-            figures.update(await get(monitor, "/stats"))
+            figures = await get(monitor, "/stats")
             lags = [lag["entries"] for groups in figures["flow"]["lag"].values() for lag in groups.values()]
             return bool(lags) and not any(lags)
 
         await eventually(nothing_waits, within=within)
-        return figures
+        return await get(monitor, "/stats")  # of one that was read while the last event was applied, parts are older
 
 
 async def get(url: str, path: str) -> dict[str, Any]:
-    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=90) as client:
         found: dict[str, Any] = (await client.get(path)).raise_for_status().json()
         return found
 

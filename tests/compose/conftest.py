@@ -69,7 +69,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, images: None) -> Iterator[Co
         WEBHOOK_SECRETS_FILE=a_secret(directory / "webhook_secrets", SECRET),
         TASADOR_WEBHOOK_ALLOWED_NETWORKS="receiver",
         TASADOR_GATEWAY_CHUNK_ROWS=300,
-        TASADOR_SCORER_MAX_ROWS_PER_SECOND=600,
+        TASADOR_SCORER_MAX_ROWS_PER_SECOND=400,
         TASADOR_SCORER_LEASE_SECONDS=3,
         TASADOR_SCORER_JANITOR_SECONDS=1,
         TASADOR_PRESENCE_SECONDS=4,

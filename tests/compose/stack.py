@@ -14,7 +14,7 @@ import httpx
 from shared.settings import ROOT
 from tasador.client import Client, TasadorError
 from tests.compose.commands import CommandFailed, run
-from tests.e2e.stack import free_ports
+from tests.ports import free_ports
 
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 PORTS = {
@@ -187,7 +187,9 @@ class ComposeStack:
 
     def get(self, service: str, path: str, /, **parameters: str) -> Any:
         """Return the JSON at a published port."""
-        answer = httpx.get(self.url(service) + path, params=parameters, headers={"accept": "application/json"})
+        answer = httpx.get(
+            self.url(service) + path, params=parameters, headers={"accept": "application/json"}, timeout=60
+        )
         return answer.raise_for_status().json()
 
     def wait(self, state: Callable[[], T], within: float = 60.0) -> T:

@@ -62,10 +62,10 @@ async def test_nothing_is_left_however_it_ends(tmp_path: Path, end: Ending, code
         return running.exists()
 
     try:
-        await eventually(started)
+        await eventually(started, within=120)
         assert fails or left_of(project)
         end(script)
-        assert script.wait(timeout=30) == code, (tmp_path / "log").read_text()
+        assert script.wait(timeout=120) == code, (tmp_path / "log").read_text()
         assert left_of(project) == ""
         with pytest.raises(ProcessLookupError):  # it could start the next container
             os.kill(int(running.read_text()), 0)

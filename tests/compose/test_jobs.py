@@ -10,7 +10,7 @@ from tasador.client import Client
 from tests.compose.rows import predicted_at_once, some_rows, write_csv
 from tests.compose.stack import ComposeStack
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300, func_only=True)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600, func_only=True)]
 
 ROWS = 50_000
 RECLAIMED = "tasador_scorer_reclaimed_total"
@@ -80,7 +80,7 @@ def test_no_row_is_lost_doubled_or_moved_though_scorers_come_and_go_and_redis_di
         stack.start(first)
         scale(stack, client, 2)
 
-    ended = client.wait(job_id, timeout=200)
+    ended = client.wait(job_id, timeout=400)
     assert (ended.state, ended.rows.total, ended.rows.done, ended.rows.failed) == ("completed", ROWS, ROWS, 0)
     results = list(client.results(job_id))
     assert [result.index for result in results] == list(range(ROWS))

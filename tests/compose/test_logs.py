@@ -71,6 +71,7 @@ def test_a_job_is_followed_from_its_request_to_its_webhook(
         params={"webhook": "http://receiver:8080/hook"},
         content=table.read_bytes(),
         headers={"Content-Type": "text/csv", "X-Request-ID": request_id},
+        timeout=60,
     )
     assert answer.raise_for_status().headers["x-request-id"] == request_id
     job_id = answer.json()["id"]

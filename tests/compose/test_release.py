@@ -51,7 +51,7 @@ services:
     healthcheck:
       test: [CMD, python, -c, "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/ready')"]
       interval: 1s
-      retries: 2
+      retries: 8
 secrets:
   password: {file: ./secrets/password}
 """

@@ -28,6 +28,7 @@ def test_what_is_stopped_ends_by_itself_and_goes_on_where_it_was(
     running = [container.id for container in stack.ps()]
 
     stack.compose("stop", within=STOP)
+    assert not stack.events("scorer", event="job finished", job_id=job_id), "it was to be stopped in the middle"
 
     ended = {container.name: container for container in stack.ps()}
     assert [container.id for container in ended.values()] == running

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from redis import Redis
 
 from shared.settings import ROOT
 from tasador.client import Client
+from tests.ports import free_ports
 from tests.waiting import NO_TLS, pause
 
 START = 240.0  # seconds: a first training on a busy machine
@@ -102,7 +102,7 @@ class LocalStack:
     def get(self, service: str, path: str) -> Any:
         """The JSON of `gateway` or `monitor`."""
         url = self.described[f"{service}_url"] + path
-        answer = httpx.get(url, headers={"accept": "application/json"}, verify=NO_TLS)
+        answer = httpx.get(url, headers={"accept": "application/json"}, verify=NO_TLS, timeout=60)
         return answer.raise_for_status().json()
 
     def wait(self, state: Callable[[], bool], within: float = 60.0) -> None:
@@ -122,15 +122,3 @@ class LocalStack:
             if time.monotonic() - began > within:
                 raise AssertionError(f"not within {within:g} s (last error: {last!r}):\n{self.output()[-3000:]}")
             time.sleep(pause(began))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

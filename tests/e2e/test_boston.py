@@ -102,10 +102,25 @@ def test_every_path_gives_scikit_learns_own_number(stack: LocalStack, client: Cl
     assert [result.prediction for result in client.results(job.id)] == expected.tolist()
 
 
+def settled(stack: LocalStack) -> dict[str, int]:
+    """Return what the monitor has counted by mode, when nothing is on its way to it."""
+    found: dict[str, int] = {}
+
+    def nothing_waits() -> bool:
+        answered = stack.get("gateway", "/health")["total_predictions"]
+        lags = stack.get("monitor", "/stats")["flow"]["lag"].values()
+        found.update(stack.get("monitor", "/stats")["lifetime"]["all"]["by_mode"])
+        waiting = any(lag["entries"] for groups in lags for lag in groups.values())
+        return not waiting and found["single"] + found["batch"] == answered
+
+    stack.wait(nothing_waits)
+    return found
+
+
 def test_the_monitor_counts_every_prediction_of_every_path(
     stack: LocalStack, client: Client, table: pd.DataFrame
 ) -> None:
-    before = stack.get("monitor", "/stats")["lifetime"]["all"]["by_mode"]
+    before = settled(stack)
     rows = as_rows(table)
     for row in rows[:20]:
         client.predict(row)

@@ -166,8 +166,10 @@ async def test_an_alert_is_told_once_although_the_leader_is_killed(site: Site, t
         await eventually(everything_told, within=PATIENCE)
     assert resolved == "version 2 of model serves now"
     assert set(told(there).values()) == {1}
-    message = next(each for each in there.received if json.loads(each.body)["data"]["id"] == alert["id"])
-    check_signed(message, f"msg_alert-{alert['id']}-firing")
+    firing_id = f"msg_alert-{alert['id']}-firing"
+    message = next(each for each in there.received if each.headers["webhook-id"] == firing_id)
+    check_signed(message, firing_id)
+    assert json.loads(message.body)["data"]["id"] == alert["id"]
     scheduled = [each.scheduled_at for each in await site.evaluations()]
     assert len(scheduled) == len(set(scheduled))
     logs = first.log.read_text() + second.log.read_text()

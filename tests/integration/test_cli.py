@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from shared.jobs import DeadLetter
 from shared.keys import Keys
 from tasador.client import Client, Invalid, NotFound, Unreachable
 from tests.kernels import can_compile, compiled
+from tests.ports import free_port, free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 ROWS = 240
@@ -80,21 +80,13 @@ def write_params(path: Path, table: Path) -> None:
     path.write_text(yaml.safe_dump(params))
 
 
-def free_ports(count: int) -> list[str]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     here = tmp_path_factory.mktemp("cli")
     table, params = here / "flats.csv", here / "params.yaml"
     write_table(table)
     write_params(params, table)
-    gateway, monitor, valkey = free_ports(3)
+    gateway, monitor, valkey = map(str, free_ports(3))
     settings = {
         "TASADOR_STATE_DIR": str(here / "state"),
         "TASADOR_PARAMS_PATH": str(params),
@@ -322,8 +314,7 @@ def test_the_client_raises_by_what_can_be_done(stack: Stack) -> None:
         assert invalid.value.request_id
         with pytest.raises(NotFound):
             client.job("nope")
-    (port,) = free_ports(1)
-    with Client(f"http://127.0.0.1:{port}") as nobody, pytest.raises(Unreachable, match="tasador up"):
+    with Client(f"http://127.0.0.1:{free_port()}") as nobody, pytest.raises(Unreachable, match="tasador up"):
         nobody.health()
 
 
@@ -354,7 +345,7 @@ def test_drift_is_shown_told_by_the_exit_code_and_saved_as_a_page(stack: Stack, 
 
 
 def test_a_monitor_that_is_not_there_is_named(stack: Stack) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     done = stack.run("drift", "--url", f"http://127.0.0.1:{port}")
     assert (done.returncode, f"127.0.0.1:{port}" in done.stderr) == (1, True)
 

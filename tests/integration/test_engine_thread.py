@@ -12,11 +12,11 @@ PROGRAM = """
 import asyncio, ctypes, os, time
 from services.scorer import thread
 
-thread.BACKSTOP_SECONDS = 0.5
+thread.BACKSTOP_SECONDS = {backstop}
 
 async def main():
     try:
-        await thread.EngineThread(0.2).run(lambda: {call})
+        await thread.EngineThread({seconds}).run(lambda: {call})
     except thread.EngineHangs as hangs:
         print(hangs, flush=True)
         os._exit(os.EX_SOFTWARE)
@@ -26,15 +26,17 @@ asyncio.run(main())
 
 ABANDONED = """
 import asyncio, threading
-from services.scorer.thread import EngineThread
+from services.scorer import thread
+
+thread.BACKSTOP_SECONDS = 60
 
 async def main():
-    engine, begun, enough = EngineThread(0.5), threading.Event(), threading.Event()
+    engine, begun, enough = thread.EngineThread(2), threading.Event(), threading.Event()
     first = asyncio.create_task(engine.run(lambda: (begun.set(), enough.wait())))
     await asyncio.to_thread(begun.wait)
     first.cancel()
     second = asyncio.create_task(engine.run(lambda: "its own time"))
-    await asyncio.wait({second}, timeout=1)
+    await asyncio.wait({second}, timeout=2.5)
     enough.set()
     print(await second)
 
@@ -43,15 +45,16 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize(
-    ("call", "code", "said"),
+    ("call", "seconds", "backstop", "code", "said"),
     [
-        ("time.sleep(1000)", os.EX_SOFTWARE, "no answer within 0.2 s"),
-        ("ctypes.PyDLL(None).sleep(1000)", 1, "Timeout (0:00:00.700000)!"),  # it keeps the interpreter's lock
+        ("time.sleep(1000)", 0.2, 60, os.EX_SOFTWARE, "no answer within 0.2 s"),
+        # It keeps the interpreter's lock.
+        ("ctypes.PyDLL(None).sleep(1000)", 1.0, 0.5, 1, "Timeout (0:00:01.500000)!"),
     ],
     ids=["hangs", "freezes"],
 )
-def test_an_engine_that_never_comes_back_ends(call: str, code: int, said: str) -> None:
-    done = run(PROGRAM.format(call=call))
+def test_an_engine_that_never_comes_back_ends(call: str, seconds: float, backstop: float, code: int, said: str) -> None:
+    done = run(PROGRAM.format(call=call, seconds=seconds, backstop=backstop))
     assert done.returncode == code
     assert said in done.stdout + done.stderr
 

@@ -123,7 +123,9 @@ async def test_a_graph_of_other_rows_is_no_artifact(store: Store, engine: str) -
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """The code without a compiled kernel."""
-    shutil.copytree(ROOT / "shared", tmp_path / "shared", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copytree(
+        ROOT / "shared", tmp_path / "shared", ignore=shutil.ignore_patterns("*.so", ".build-*", "__pycache__")
+    )
     return tmp_path
 
 

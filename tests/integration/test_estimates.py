@@ -35,13 +35,15 @@ async def test_a_chunk_tells_how_wrong_its_rows_probably_are(
     redis: Redis, keys: Keys, queue: JobQueue, store: Store, fleet: Fleet
 ) -> None:
     jobs = await Jobs.of(queue, store, errors=True)
-    fleet.start()
+    fleet.start(scorer_lease_seconds=60)  # what is taken over counts as suspected
     await ready(redis)
     x = jobs.rows(5000)
     await reached(jobs, await jobs.submit(x, 2500), "completed")
     model = load_model(await artifact.fetch(store, "model", "1", errors=True))
     assert model.errors is not None
-    for event in await events(redis, keys):
+    found = await events(redis, keys)
+    assert [event.chunk for event in found] == [0, 1]
+    for event in found:
         mine = x[event.chunk * 2500 :][:2500]
         assert event.counts.items() >= model.errors.summarise(mine).items()
         assert event.counts["e:n"] == 2500 > MOST_ROWS
@@ -51,7 +53,7 @@ async def test_rows_that_are_suspected_never_meet_the_error_model(
     redis: Redis, keys: Keys, queue: JobQueue, store: Store, fleet: Fleet
 ) -> None:
     jobs = await Jobs.of(queue, store, errors=True)
-    fleet.start(Faults(raise_at=POISON))
+    fleet.start(Faults(raise_at=POISON), scorer_lease_seconds=60)
     await ready(redis)
     spec = await jobs.submit(poisoned(jobs, 200, 130), 100)
     await reached(jobs, spec, "completed")

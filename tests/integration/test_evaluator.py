@@ -86,11 +86,11 @@ async def test_a_period_is_evaluated_once_whoever_starts_in_it(site: Site) -> No
 async def test_a_leader_whose_clock_was_wrong_does_not_end_evaluations(site: Site) -> None:
     await a_champion(site.store)
     before, year = await site.watch.read(), 365 * 24 * HOUR
-    future = Memory(scheduled_at=period(time.time() + year, HOUR))
+    future = Memory(scheduled_at=period(time.time() + year, EVERY))
     assert await site.runtime.leader.lease.acquire()
     assert await site.watch.record(site.runtime.leader.lease, before, future, []) == "ok"
     for _ in range(2):
-        await site.look(HOUR)
+        await site.look()
     assert len(await site.watch.evaluations(10)) == 1
 
 

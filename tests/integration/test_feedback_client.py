@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from shared.store import Store
 from tasador.client import Client, Invalid, Malformed, TasadorError, TooLarge, Unavailable, UnknownFormat
 from tests.integration.by_hand import ready_store
 from tests.integration.test_gateway_process import a_process, announced
+from tests.ports import free_port
 from tests.processes import ServiceProcess
 from tests.redis_server import RedisServer
 
@@ -35,9 +35,7 @@ async def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        found: int = probe.getsockname()[1]
-        return found
+    return free_port()
 
 
 @pytest.fixture

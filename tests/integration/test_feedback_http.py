@@ -162,7 +162,7 @@ async def test_it_stops_when_memory_is_short_and_goes_on_when_it_is_not(
     ):
         assert await accepts(gateway)
         used = (await redis.info("memory"))["used_memory"]
-        await redis.config_set("maxmemory", int(used / 0.72))
+        await redis.config_set("maxmemory", int(used / 0.85))
         answer = await send(gateway)
         assert problem(answer) == "503 feedback-full"
         assert "memory" in answer.json()["detail"]

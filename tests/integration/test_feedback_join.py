@@ -32,6 +32,7 @@ from services.monitor.scorecard import Scorecard
 from services.monitor.versions import Versions
 from services.monitor.windows import DAY, HOUR
 from shared.chunks import Chunk, RowError, encode_chunk, encode_part
+from shared.clock import utc_now
 from shared.events import FeedbackReceived
 from shared.jobs import JobRecord, JobSpec, JobStatus, Part, new_job_id
 from shared.keys import Keys, job_path
@@ -454,7 +455,10 @@ async def test_what_an_entry_has_counted_is_remembered_while_the_rest_of_it_wait
 async def test_a_store_that_cannot_be_written_is_said_once_and_costs_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tries = []
+
     async def full(*_: Any) -> None:
+        tries.append("once more")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     await desk.log(await rows_for(desk, 1), [10.0])
@@ -464,7 +468,7 @@ async def test_a_store_that_cannot_be_written_is_said_once_and_costs_nothing(
         running = asyncio.create_task(desk.joiner().run())
         with monkeypatch.context() as disk:
             disk.setattr(desk.store, "put_new", full)
-            await asyncio.sleep(0.5)
+            await eventually(lambda: asyncio.sleep(0, len(tries) >= 3))
         await eventually(lambda: _none_left(desk))
         await end([running])
     warnings = [each for each in told if each["log_level"] == "warning"]
@@ -526,7 +530,7 @@ async def test_what_cannot_be_read_is_dropped_and_counted_and_holds_up_nothing(d
 
 async def test_a_damaged_file_of_the_log_holds_up_what_is_in_it_and_nothing_else(desk: Desk) -> None:
     await desk.log(await rows_for(desk, 1), [10.0])
-    await desk.store.put(f"log/model/date={NOW:%Y-%m-%d}/0.parquet", b"nonsense")
+    await desk.store.put(f"log/model/date={utc_now():%Y-%m-%d}/0.parquet", b"nonsense")
     await desk.say({"r0": 11.0, "r1": 11.0})
     await desk.join()
     assert (await desk.counted(), await desk.left()) == ({"joined": 1}, 1)

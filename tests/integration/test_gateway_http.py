@@ -158,7 +158,7 @@ async def test_ready_needs_a_scorer_once_and_the_model_always(redis_url: str, st
         async with a_scorer(redis_url, store):
             await eventually(ready)
         await eventually(degraded)
-        assert await ready()
+        await eventually(ready)
         gateway.parts.watch.stopping = True
         assert not await ready()
 

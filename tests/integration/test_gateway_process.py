@@ -20,6 +20,7 @@ from shared.store import Store
 from tests.artifacts import a_champion
 from tests.integration.gateway import MODEL
 from tests.integration.test_gateway_http import ROW
+from tests.ports import free_port
 from tests.processes import ServiceProcess, resident_megabytes
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
@@ -32,7 +33,7 @@ def a_process(directory: Path, redis_url: str, store: Store, **settings: object)
     return ServiceProcess("gateway", directory, **(defaults | {"gateway_port": 0} | settings))
 
 
-async def announced(redis: Redis, within: float = 20, pid: int | None = None) -> ReplicaInfo:
+async def announced(redis: Redis, within: float = 60, pid: int | None = None) -> ReplicaInfo:
     """Wait until a gateway with a model, any or that of a process, has said that it lives."""
 
     async def found() -> ReplicaInfo | None:
@@ -119,7 +120,7 @@ async def test_it_serves_without_redis_and_heals_when_redis_comes(
 ) -> None:
     await a_champion(store)
     redis_server.kill()
-    port = _free_port()
+    port = free_port()
     with a_process(tmp_path, redis_server.url, store, gateway_port=port) as process:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
 
@@ -166,10 +167,3 @@ def test_the_import_budget_holds() -> None:
     code = f"import sys, services.gateway.__main__; print(*[m for m in {FORBIDDEN} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

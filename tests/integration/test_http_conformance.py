@@ -116,7 +116,7 @@ def fast_path(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="module")
 def gateway(store: Store, url: str, fast_path: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The gateway; what a test does to its connection must not harm others."""
-    settings = {"gateway_max_row_bytes": LIMIT, "gateway_body_seconds": 0.5, "gateway_fast_path": fast_path}
+    settings = {"gateway_max_row_bytes": LIMIT, "gateway_body_seconds": 3, "gateway_fast_path": fast_path}
     gateway = start(tmp_path_factory.mktemp("gateway"), url, store, **settings)
     with gateway.process:
         yield gateway
@@ -455,8 +455,9 @@ def test_what_is_no_body_is_bounded(gateway: Gateway, begin: bytes, more: bytes,
 @pytest.mark.parametrize("behind", [b"", request() + request()[:-9]], ids=["one request", "and more"])
 def test_a_caller_that_says_no_more_is_answered(gateway: Gateway, a_job: bytes, behind: bytes) -> None:
     with gateway.connect() as connection:
-        connection.send(get(a_job + b"?wait=60") + behind).socket.shutdown(socket.SHUT_WR)
+        connection.send(get(a_job + b"?wait=60") + behind)
         gateway.eventually(lambda: gateway.in_flight() == 1)
+        connection.socket.shutdown(socket.SHUT_WR)
         cancel(gateway, a_job)
         assert [connection.answer().status for _ in range(2 if behind else 1)] == [200] * (2 if behind else 1)
         assert connection.is_closed()

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from shared import artifact
 from shared.engine import Model, load_model
 from shared.engines import KERNEL, ONNXRUNTIME
 from shared.isolation import CannotIsolate, IsolatedEngine, RowsFailed
+from shared.settings import ROOT
 from shared.store import Store
 from tests.artifacts import an_artifact
 from tests.faulty import EXIT_CODE, Faults, environment
@@ -137,6 +140,16 @@ async def test_it_ends_with_what_it_was_doing(engines: Engines, model: Model) ->
     asking.cancel()
     await engine.end()
     await eventually(lambda: asyncio.sleep(0, not any(map(alive, [engine.pid, *copies]))))
+
+
+ORPHAN = "import os, sys; from shared.process import die_with_parent; die_with_parent(9, {parent}); print('alive')"
+
+
+def test_one_whose_parent_died_before_it_asked_ends_at_once() -> None:
+    for parent, lives in (("os.getppid()", True), ("os.getppid() + 1", False)):
+        command = [sys.executable, "-c", ORPHAN.format(parent=parent)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.stdout, done.returncode) == (("alive\n", 0) if lives else ("", -signal.SIGKILL))
 
 
 async def test_it_knows_no_secret(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:

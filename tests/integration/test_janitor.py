@@ -423,7 +423,7 @@ class Slow(Mender):
 
 async def test_the_lease_is_renewed_during_a_long_look(site: Site) -> None:
     slow = Slow(site.queue, site.upkeep, site.store, fleet=site.fleet, metrics=site.metrics)
-    lease = Lease(site.redis, site.queue.keys.lease("janitor"), timedelta(seconds=0.6))
+    lease = Lease(site.redis, site.queue.keys.lease("janitor"), timedelta(seconds=3))
     task = asyncio.create_task(site.janitor(lease, slow).run())
     left = [await eventually(lambda: time_left(site, lease))]
 

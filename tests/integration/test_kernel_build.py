@@ -14,13 +14,15 @@ from shared.kernel.library import KernelMissing, open_library
 from shared.settings import ROOT
 from tests.kernels import needs_compiler
 
+UNWANTED = shutil.ignore_patterns("*.so", ".build-*", "__pycache__")  # what others compile meanwhile comes and goes
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The package alone, with nothing compiled."""
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/__init__.py").touch()
-    shutil.copytree(ROOT / "shared/kernel", tmp_path / "shared/kernel", ignore=shutil.ignore_patterns("*.so"))
+    shutil.copytree(ROOT / "shared/kernel", tmp_path / "shared/kernel", ignore=UNWANTED)
     return tmp_path
 
 

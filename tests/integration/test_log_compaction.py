@@ -202,19 +202,21 @@ def keeper(log: Log, redis: Redis, keep_days: int = 90, clock: Callable[[], date
     )
 
 
-def days_ago(days: int) -> Partition:
-    return Partition(LOG, "model", f"{utc_now() - timedelta(days=days):%Y-%m-%d}")
+def days_ago(days: int, now: datetime | None = None) -> Partition:
+    return Partition(LOG, "model", f"{(now or utc_now()) - timedelta(days=days):%Y-%m-%d}")
 
 
 async def test_old_days_go_and_the_others_stay(log: Log, redis: Redis) -> None:
-    for days in (0, 1, 3, 4, 400):
-        await log.write(logged([f"{days}"]), partition=days_ago(days))
-    await keeper(log, redis, keep_days=0).tidy()
+    now = utc_now()
+    days = {days: days_ago(days, now) for days in (0, 1, 3, 4, 400)}
+    for ago, partition in days.items():
+        await log.write(logged([f"{ago}"]), partition=partition)
+    await keeper(log, redis, keep_days=0, clock=lambda: now).tidy()
     assert len(await log.reader.days("model")) == 5
-    await keeper(log, redis, keep_days=3).tidy()
-    assert await log.reader.days("model") == [days_ago(days).day for days in (0, 1, 3)]
+    await keeper(log, redis, keep_days=3, clock=lambda: now).tidy()
+    assert await log.reader.days("model") == [days[ago].day for ago in (0, 1, 3)]
     assert log.counted["days_removed"] == 2
-    assert await log.ids(days_ago(3)) == ["3"]
+    assert await log.ids(days[3]) == ["3"]
 
 
 async def test_small_files_of_labelled_rows_become_one_and_corrections_stay(log: Log, redis: Redis) -> None:

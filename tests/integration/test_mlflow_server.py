@@ -19,11 +19,11 @@ from tests.mlflow_server import MlflowServer
 from tests.redis_server import RedisServer
 from tests.waiting import eventually
 
-PATIENCE = 45.0  # seconds that a training may wait for a server that has gone: once half a minute, not twice
+PATIENCE = 90.0  # seconds that a training may wait for a server that has gone: once half a minute, not twice
 CANDIDATES = {"linear_regression", "ridge", "random_forest", "gradient_boosting"}
 PLOTS = {"feature_importance.png", "predicted_vs_actual.png", "residual_distribution.png", "residuals.png"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

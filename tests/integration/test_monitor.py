@@ -264,6 +264,7 @@ async def test_a_duplicate_counts_once_a_gap_counts_as_dropped_and_rubbish_block
     async with monitors.running(monitor_reclaim_seconds=600) as client:
         await eventually(monitors.settled)
         await eventually(lambda: _equals(client, 10 + 5 + 7 + 7))
+        await eventually(lambda: _finished(client, 1))
         stats = await get(client, "/stats")
         assert stats["lifetime"]["all"]["by_mode"] == {"single": 15, "batch": 0, "job": 14}
         assert (stats["received"], stats["dropped"][LOGGED]) == (15, 15)
@@ -312,7 +313,7 @@ async def test_the_backlog_is_shown_in_seconds_at_the_pace_of_late(monitors: Mon
         seconds, text = await shown()
         assert seconds is not None
         assert 3000 <= seconds < 3600 + 60  # a tenth was finished in the five minutes, and the one that is filling
-        assert float(text) == pytest.approx(seconds, abs=60)
+        assert 3000 <= float(text) < 3600 + 60  # perhaps another minute has begun
 
 
 @pytest.mark.delivery
@@ -407,7 +408,7 @@ async def test_two_monitors_side_by_side_count_everything_once(monitors: Monitor
 async def test_rows_of_a_version_without_artifact_wait_and_are_then_counted_without_features(
     monitors: Monitors,
 ) -> None:
-    async with monitors.running(monitor_unknown_seconds=3) as client:
+    async with monitors.running(monitor_unknown_seconds=8) as client:
         await monitors.send(monitors.event(10, 0, 1, model_version="77"), monitors.event(5, 10, 2))
         await eventually(lambda: _equals(client, 5))  # the one behind it does not wait
         await eventually(lambda: _equals(client, 15), within=40)
@@ -460,6 +461,10 @@ async def _equals(client: httpx.AsyncClient, expected: int) -> bool:
     found = await total(client)
     assert found == expected
     return True
+
+
+async def _finished(client: httpx.AsyncClient, jobs: int) -> bool:
+    return bool((await get(client, "/stats"))["finished_jobs"].get("completed") == jobs)
 
 
 async def _taken_over(monitors: Monitors) -> bool:

@@ -88,9 +88,9 @@ async def test_what_is_wrong_is_said_and_the_deletion_can_be_repeated(monitors: 
 async def test_the_log_is_tidied_from_time_to_time(monitors: Monitors) -> None:
     log = Log(monitors.store)
     old, yesterday = (Partition(LOG, "model", f"{utc_now() - timedelta(days=n):%Y-%m-%d}") for n in (9, 2))
+    await log.write(logged(["c"]), partition=old)
     async with monitors.running(monitor_log_days=7, monitor_log_tidy_seconds=0.2) as client:
         await log.write(logged(["b"]), logged(["a"]), partition=yesterday)
-        await log.write(logged(["c"]), partition=old)
 
         async def tidied() -> bool:
             return not await log.keys(old) and len(await log.keys(yesterday)) == 1

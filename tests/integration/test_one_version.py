@@ -89,7 +89,7 @@ class Client:
 async def test_a_job_keeps_its_version_through_promotions(
     place: Place, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    gateway = a_process(tmp_path, redis_server.url, place.store, gateway_chunk_rows=100)
+    gateway = a_process(tmp_path, redis_server.url, place.store, gateway_chunk_rows=50)
     with gateway, Fleet(tmp_path, redis_server.url, place.store) as fleet:
         victim, _ = fleet.start(**SLOW), fleet.start(**SLOW)
         async with httpx.AsyncClient(base_url=(await announced(place.redis)).address, timeout=120) as http:
@@ -103,9 +103,9 @@ async def test_a_job_keeps_its_version_through_promotions(
             await place.promoter().promote("3", "better still", quiet)
             await client.serves("3")
             victim.kill()
-            fleet.start(**SLOW)  # it has never served what the jobs were submitted with
             await client.begun(second)
             assert await client.in_work(first), "the promotions have to land inside the job"
+            fleet.start()  # it has never served what the jobs were submitted with
             for job, version in ((first, "1"), (second, "2")):
                 ended = await client.job(job, wait=100)
                 assert (ended["state"], ended["model_version"]) == ("completed", version)

@@ -57,7 +57,7 @@ class Ending:
 
 EXITS = Ending(Faults(exit_at=POISON), f"the engine ended its process with code {EXIT_CODE}", EXIT_CODE)
 HANGS = Ending(
-    Faults(hang_at=POISON), "the engine took longer than 2 s", os.EX_SOFTWARE, settings={"scorer_chunk_seconds": 2}
+    Faults(hang_at=POISON), "the engine took longer than 4 s", os.EX_SOFTWARE, settings={"scorer_chunk_seconds": 4}
 )
 RAISES = Ending(Faults(raise_at=POISON), "the engine raised RuntimeError: it does not like this row")
 
@@ -71,7 +71,7 @@ async def test_a_row_costs_itself_and_one_scorer_at_most(
     x = poisoned(jobs, 410, 119)
     async with Keeper(*scorers) as keeper:
         spec = await jobs.submit(x, 40)
-        await reached(jobs, spec, "completed", within=60)
+        await reached(jobs, spec, "completed", within=120)
     await assert_only_these_failed(jobs, spec, x, 119)
     assert keeper.codes == ([] if ending.code is None else [ending.code])
     (letter,) = await letters(jobs, spec)
@@ -91,7 +91,7 @@ async def test_a_job_full_of_poison_kills_no_more_scorers_than_it_has_chunks_in_
     x = poisoned(jobs, 2_000, *poison)
     async with Keeper(*scorers) as keeper:
         spec = await jobs.submit(x, 100)
-        await reached(jobs, spec, "completed", within=60)
+        await reached(jobs, spec, "completed", within=120)
     await assert_only_these_failed(jobs, spec, x, *poison)
     assert 1 <= len(keeper.codes) <= MIN_WINDOW
     assert [letter.row for letter in await letters(jobs, spec)] == [*poison]

@@ -46,7 +46,7 @@ class Place:
             redis_url=redis_url,
             store_url=(directory / "store").as_uri(),
             model_name="model",
-            presence_seconds=1,
+            presence_seconds=30,
             announce_seconds=0.2,
             poll_seconds=0.2,
         )
@@ -122,7 +122,7 @@ async def test_every_replica_swaps_to_the_new_version(place: Place) -> None:
     assert await place.actions() == ["promoted"]
 
 
-async def test_a_broken_artifact_is_refused_everywhere(place: Place) -> None:
+async def test_a_broken_artifact_is_refused_before_any_replica_is_asked(place: Place) -> None:
     await a_champion(place.store)
     await an_artifact(place.store, version="2", seed=1)
     await break_graph(place.store, "model", "2")
@@ -162,7 +162,8 @@ async def test_a_replica_that_does_not_answer_in_time_stops_it(place: Place) -> 
 async def test_a_replica_that_died_does_not_veto(place: Place) -> None:
     await a_champion(place.store)
     await an_artifact(place.store, version="2", seed=1)
-    dead = Replica("scorer", place.settings.model_copy(update={"replica_id": "dead"}), place.redis)
+    mortal = place.settings.model_copy(update={"replica_id": "dead", "presence_seconds": 1})
+    dead = Replica("scorer", mortal, place.redis)
     await dead.announce()  # and never again
     async with place.replica(1) as one:
         await place.promoter().promote("2", "better", quiet)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from services.trainer.ledger import PromotionRecord
 from services.trainer.promote import Promoter, PromotionRefused
@@ -174,7 +175,11 @@ async def test_redis_flushed_in_the_middle_aborts_and_leaves_no_candidate(
 async def test_redis_away_at_the_abort_leaves_no_candidate_for_long(place: Place, redis_server: RedisServer) -> None:
     promoter, lease, _ = await staged(place, "2")
     await lease.release()
-    keeping = asyncio.create_task(promoter.keep_published(0.1))
+    redis_server.kill()
+    with capture_logs() as told:
+        keeping = asyncio.create_task(promoter.keep_published(0.1))
+        await eventually(lambda: asyncio.sleep(0, "could not look after the desired version" in str(told)))
+    redis_server.start()
 
     async def cleared() -> bool:
         return await place.redis.hget(MODEL, "promotion_id") is None
@@ -239,8 +244,10 @@ async def test_a_champion_that_cannot_be_read_is_named(place: Place) -> None:
         await artifact.read_champion(place.store, "model")
     with pytest.raises(PromotionRefused, match=r"champion\.json"):
         await place.promoter().promote("2", "better", quiet)
-    keeping = asyncio.create_task(place.promoter().keep_published(0.01))
-    await asyncio.sleep(0.1)
+    with capture_logs() as told:
+        keeping = asyncio.create_task(place.promoter().keep_published(0.01))
+        looked = "cannot look after the desired version"
+        await eventually(lambda: asyncio.sleep(0, [each["event"] for each in told].count(looked) > 1))
     assert not keeping.done()
     await end([keeping])
 

@@ -64,19 +64,28 @@ async def test_a_paused_gateway_does_not_veto_and_converges_before_it_is_ready(
             await eventually(lambda: ready(client))
             await pause(place, gateway)
             champion = await place.promoter().promote("2", "better", quiet)
-            waiting = asyncio.create_task(client.get(READY))  # lies in its socket when it wakes up
+            answer, request = await asked(httpx.URL(address).join(READY))  # lies in its socket when it wakes up
             redis_server.pause()  # so that it cannot learn of the promotion in an instant
             gateway.send(signal.SIGCONT)
-            assert (await waiting).status_code == 503
+            assert (await answer.read()).startswith(b"HTTP/1.1 503 ")
+            request.close()
             await eventually(lambda: ready(client), within=60)
             assert await version(client) == "2"  # from the store
             redis_server.resume()
             assert await wait_converged(place.redis, NAMES, champion.epoch, patience=20) == []
-            assert await ready(client)
+            await eventually(lambda: ready(client))
+
+
+async def asked(url: httpx.URL) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send a request, and return where its answer will come, and what to close."""
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"GET {url.path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n".encode())
+    await writer.drain()
+    return reader, writer
 
 
 async def test_a_gateway_stays_ready_while_redis_hangs(place: Place, redis_server: RedisServer) -> None:
-    with a_gateway(place, redis_server.url):
+    with a_gateway(place, redis_server.url, presence_seconds=60):
         address = (await announced(place.redis)).address
         async with httpx.AsyncClient(base_url=address, timeout=30) as client:
             await eventually(lambda: ready(client))

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
@@ -22,6 +21,7 @@ from shared.replica import ReplicaInfo, live_replicas
 from shared.settings import ROOT, CommonSettings
 from shared.store import Store
 from tests.artifacts import a_champion
+from tests.ports import free_port
 from tests.processes import ServiceProcess
 from tests.valkey import ValkeyServer
 from tests.waiting import eventually
@@ -45,7 +45,7 @@ class Guarded:
 
     def service(self, name: str, **settings: object) -> tuple[ServiceProcess, str]:
         """Return a service, and the address of its health."""
-        port = _free_port()
+        port = free_port()
         common = {
             "redis_url": self.url,
             "state_dir": self.directory,
@@ -154,7 +154,7 @@ async def test_a_refusal_is_told_from_an_outage(guarded: Guarded) -> None:
 @pytest.mark.parametrize("command", ["up", "train", "doctor"])
 async def test_the_command_line_does_not_wait_for_what_will_not_come(command: str, guarded: Guarded) -> None:
     settings = {"TASADOR_REDIS_URL": guarded.url, "TASADOR_STATE_DIR": str(guarded.directory), "COLUMNS": "300"}
-    settings |= {f"TASADOR_{name}_PORT": str(_free_port()) for name in ("GATEWAY", "MONITOR")}
+    settings |= {f"TASADOR_{name}_PORT": str(free_port()) for name in ("GATEWAY", "MONITOR")}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tasador", command, cwd=ROOT, env=os.environ | settings, stdout=PIPE, stderr=STDOUT
     )
@@ -162,10 +162,3 @@ async def test_the_command_line_does_not_wait_for_what_will_not_come(command: st
         said, _ = await process.communicate()
     assert process.returncode == 1, said.decode()
     assert WANTED in said.decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

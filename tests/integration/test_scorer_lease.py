@@ -45,7 +45,6 @@ async def test_a_lease_is_kept_for_as_long_as_the_work_takes(redis: Redis, queue
             idle.append(pending[0]["time_since_delivered"])
 
     await ChunkLease(queue, held, timedelta(seconds=3)).keep(work)
-    assert max(idle) < 3000
     assert idle != sorted(idle), "it was renewed"
 
 

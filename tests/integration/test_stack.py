@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.ports import free_ports
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 EVERYTHING = ["valkey", "trainer", "gateway", "scorer-1", "scorer-2", "monitor"]
@@ -107,12 +109,8 @@ def _knows(process: psutil.Process, state_dir: Path) -> bool:
 
 @pytest.fixture
 def settings() -> dict[str, str]:
-    ports = {"TASADOR_GATEWAY_PORT": 0, "TASADOR_MONITOR_PORT": 0, "TASADOR_VALKEY_PORT": 0}
-    with socket.socket() as a, socket.socket() as b, socket.socket() as c:
-        for name, probe in zip(ports, (a, b, c), strict=True):
-            probe.bind(("127.0.0.1", 0))
-            ports[name] = probe.getsockname()[1]
-    return {name: str(port) for name, port in ports.items()}
+    names = ("TASADOR_GATEWAY_PORT", "TASADOR_MONITOR_PORT", "TASADOR_VALKEY_PORT")
+    return {name: str(port) for name, port in zip(names, free_ports(3), strict=True)}
 
 
 @pytest.fixture

@@ -73,18 +73,19 @@ class Trainers:
             redis_url=self.url,
             state_dir=self._directory / "state",
             params_path=self.params,
-            trainer_lease_seconds=2,
-            presence_seconds=2,
-            **settings,
+            **({"trainer_lease_seconds": 2, "presence_seconds": 2} | settings),
         ).start()
 
     async def ready(self) -> bool:
         return (await self.replica()).state == "ready"
 
     async def replica(self) -> ReplicaInfo:
-        found = await live_replicas(self.redis, self.keys, ["trainer"])
-        assert len(found) == 1
-        return found[0]
+        async def announced() -> list[ReplicaInfo]:
+            found = await live_replicas(self.redis, self.keys, ["trainer"])
+            assert len(found) == 1
+            return found
+
+        return (await eventually(announced))[0]
 
     async def counted(self, what: str) -> dict[str, float]:
         """Return what the trainer's metrics say, by outcome."""
@@ -110,7 +111,7 @@ class Trainers:
             return found if found.done else None
 
         async def outcome() -> Operation:
-            found = await eventually(ended, within=90)
+            found = await eventually(ended, within=240)
             assert found is not None
             return found
 
@@ -137,7 +138,6 @@ async def training(trainers: Trainers) -> AsyncIterator[ServiceProcess]:
         yield process
 
 
-@pytest.mark.timeout(240)
 async def test_it_trains_the_first_champion_and_obeys_commands(trainers: Trainers) -> None:
     trainers.params.write_text(PARAMS + "promotion: {automatic: false}\n")  # the first has nothing to be held back for
     with trainers.trainer() as process:
@@ -210,9 +210,10 @@ async def test_a_second_trainer_stands_by_and_follows(trainers: Trainers) -> Non
     async def second_leads() -> bool:
         return await states() == {second.pid: "ready"}
 
-    with trainers.trainer() as first:
+    patient = {"trainer_lease_seconds": 10, "presence_seconds": 10}
+    with trainers.trainer(**patient) as first:
         await eventually(first_leads, within=60)
-        with trainers.trainer() as second:
+        with trainers.trainer(**patient) as second:
             await eventually(second_stands_by, within=60)
             first.kill()
             await eventually(second_leads, within=60)
@@ -329,7 +330,6 @@ def retrain(operation_id: str, trigger: Trigger) -> RetrainRequested:
     return RetrainRequested(operation_id=operation_id, reason="a new look", trigger=trigger)
 
 
-@pytest.mark.timeout(240)
 async def test_a_challenger_goes_into_service_only_if_it_wins_and_the_history_has_the_figures(
     trainers: Trainers,
 ) -> None:
@@ -371,7 +371,6 @@ async def test_a_challenger_goes_into_service_only_if_it_wins_and_the_history_ha
     assert history[1].reason.startswith("a new look: it predicts the ")
 
 
-@pytest.mark.timeout(240)
 async def test_labelled_rows_are_trained_on_and_what_they_teach_is_promoted(trainers: Trainers) -> None:
     trainers.params.write_text(GOOD)
     with trainers.trainer():
@@ -390,7 +389,6 @@ async def test_labelled_rows_are_trained_on_and_what_they_teach_is_promoted(trai
     assert second.rows["test"] - first.rows["test"] > 60
 
 
-@pytest.mark.timeout(240)
 async def test_requests_that_waited_behind_a_training_are_answered_by_the_next_one(trainers: Trainers) -> None:
     await a_champion(trainers.store, "goods")
     trainers.params.write_text(POOR)
@@ -404,7 +402,6 @@ async def test_requests_that_waited_behind_a_training_are_answered_by_the_next_o
         assert (await by_hand()).result["version"] != first.result["version"]
 
 
-@pytest.mark.timeout(240)
 async def test_a_scheduled_time_is_made_up_for_at_the_start(trainers: Trainers) -> None:
     await a_champion(trainers.store, "goods")
     expression = "0 0 1 1 *"

@@ -231,7 +231,7 @@ async def test_a_bug_of_ours_ends_as_any_other_failure(post: Post) -> None:
 @pytest.mark.delivery
 async def test_a_sender_that_died_is_followed_by_another(post: Post) -> None:
     async with receiver(HANG, 200) as there:
-        async with post.sending(timeout=1.0) as first:
+        async with post.sending(timeout=3.0) as first:
             await post.messages.enqueue("m1", there.url, BODY)
             await reached(there)
             for task in list(first._tasks):  # as SIGKILL would: nothing is said of the attempt

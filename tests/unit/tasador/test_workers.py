@@ -15,7 +15,7 @@ from tasador.settings import StackSettings
 from tasador.stack.commands import service_commands
 from tasador.stack.ports import PortTaken
 from tasador.stack.workers import worker_sockets
-from tests.e2e.stack import free_ports
+from tests.ports import free_port
 
 
 def some(tmp_path: Path, workers: int, port: int) -> StackSettings:
@@ -23,7 +23,7 @@ def some(tmp_path: Path, workers: int, port: int) -> StackSettings:
 
 
 def test_each_worker_has_its_own_sockets_and_knows_the_others(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     with worker_sockets(some(tmp_path, 3, port)) as sockets:
         assert sockets is not None
         commands = list(sockets.hand_to(service_commands({"gateway": 3}, {})))
@@ -56,7 +56,7 @@ def test_a_port_in_use_is_told_with_what_to_set(tmp_path: Path, workers: int) ->
 
 
 def test_nobody_else_can_listen_beside_the_workers(tmp_path: Path) -> None:
-    port = free_ports(1)[0]
+    port = free_port()
     with worker_sockets(some(tmp_path, 2, port)):
         with pytest.raises(AddressInUse):
             open_sockets(GatewaySettings(gateway_port=port))
@@ -65,7 +65,7 @@ def test_nobody_else_can_listen_beside_the_workers(tmp_path: Path) -> None:
 
 
 def test_a_gateway_alone_opens_its_port_by_itself(tmp_path: Path) -> None:
-    port = free_ports(1)[0]
+    port = free_port()
     with worker_sockets(some(tmp_path, 1, port)) as sockets:
         assert sockets is None
     with open_sockets(GatewaySettings(gateway_port=port)).own as own:
