@@ -8,10 +8,10 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv/bin/python
-# Most tests wait for processes that they started: three files at a time keep two processors busy. A file's tests stay together:
+# Most tests wait for processes that they started: four files at a time keep two processors busy. A file's tests stay together:
 # they share what is slow to start. They run in the order of their folders, the slowest first (tests/conftest.py): by number, as is usual, a file of
 # few long tests would be what all wait for.
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 INSTALL := @PYTHON="$(PYTHON)" sh requirements/install.sh
 LOCK := $(VENV) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 # Programs that no package holds.
