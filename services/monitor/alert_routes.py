@@ -93,9 +93,9 @@ def add_alerts(app: FastAPI, monitor: Monitor, watch: Watch) -> None:
     @app.get("/retraining")
     async def retraining() -> Retraining:
         """When the monitor asks for a new model, when it last did, and why not."""
-        policy, now = Policy.of((await monitor.champion()).retrain), utc_now()
+        policy = Policy.of((await monitor.champion()).retrain)
         watched = await watch.read()
-        requests = watched.memory.requests
+        requests, now = watched.memory.requests, watched.at
         return Retraining(
             policy=policy,
             remaining=remaining(policy, requests, now),

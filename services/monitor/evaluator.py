@@ -74,7 +74,8 @@ class Evaluator:
         Raises:
             NoModel: there is nothing to evaluate yet.
         """
-        before, now = await self._watch.read(), datetime.now(UTC)
+        before = await self._watch.read()
+        now = before.at
         scheduled = period(now.timestamp(), self._policy.every)
         if is_due(scheduled, before.memory.scheduled_at, self._policy.every):
             found = await self._evaluated(before, scheduled, now)

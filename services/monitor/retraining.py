@@ -104,7 +104,7 @@ def earliest(policy: Policy, requests: Sequence[Request], now: datetime) -> date
     if policy.per_day <= 0:
         return None
     waits = [now]
-    waits += [request.at + timedelta(seconds=policy.cooldown) for request in _credible(requests, now)[-1:]]
+    waits += [request.at + timedelta(seconds=policy.cooldown) for request in requests[-1:]]
     recent = _recent(requests, now)
     waits += [request.at + DAY for request in recent[-policy.per_day :][:1] if len(recent) >= policy.per_day]
     return max(waits)
@@ -116,12 +116,7 @@ def kept(requests: Sequence[Request], now: datetime) -> tuple[Request, ...]:
 
 
 def _recent(requests: Sequence[Request], now: datetime) -> list[Request]:
-    return [request for request in _credible(requests, now) if now - request.at < DAY]
-
-
-def _credible(requests: Sequence[Request], now: datetime) -> list[Request]:
-    """Leave out those of a leader whose clock was wrong: they would be in the way until their time has come."""
-    return [request for request in requests if request.at - now < DAY]
+    return [request for request in requests if now - request.at < DAY]
 
 
 def _why(alerts: Sequence[Alert]) -> str:

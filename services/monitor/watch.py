@@ -5,8 +5,8 @@ has read before: a monitor that was paused, or whose answer was lost, writes not
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -54,6 +54,8 @@ class Watched:
     """The version that Redis says should serve."""
     training: bool
     """A training waits or runs, whoever asked for it."""
+    at: datetime = field(compare=False)
+    """That moment, by Redis' clock: what leaders stamp must not depend on which of them has the wrong time."""
 
     def find(self, alert_id: str) -> Alert | None:
         return next((alert for alert in self.alerts if alert.id == alert_id), None)
@@ -90,7 +92,8 @@ class Watch:
             pipe.hgetall(self._keys.acknowledgements)
             pipe.hget(self._keys.model(self._model), "version")
             pipe.xlen(self._keys.stream(RetrainRequested.stream))
-            watch, alerts, acknowledged, serving, waiting = await pipe.execute()
+            pipe.time()
+            watch, alerts, acknowledged, serving, waiting, (seconds, micros) = await pipe.execute()
         found = [_with(_ALERT.validate_json(text), acknowledged.get(alert_id)) for alert_id, text in alerts.items()]
         return Watched(
             revision=int(watch.get("revision", 0)),
@@ -98,6 +101,7 @@ class Watch:
             alerts=tuple(sorted(found, key=lambda alert: (alert.since, alert.id), reverse=True)),
             serving=serving,
             training=waiting > 0,
+            at=datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micros),
         )
 
     async def record(

@@ -3,12 +3,15 @@
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any, Self
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
+from services.monitor import evaluator
 from services.monitor.__main__ import build
 from services.monitor.buckets import Application, Buckets
 from services.monitor.evaluations import period
@@ -92,6 +95,23 @@ async def test_a_leader_whose_clock_was_wrong_does_not_end_evaluations(site: Sit
     for _ in range(2):
         await site.look()
     assert len(await site.watch.evaluations(10)) == 1
+
+
+class AnHourAhead(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(hours=1)
+
+
+async def test_what_a_leader_stamps_is_by_the_clock_of_redis(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    await a_champion(site.store)
+    monkeypatch.setattr(evaluator, "datetime", AnHourAhead)
+    began: Any = await site.redis.time()
+    await site.look()
+    (found,), watched = await site.watch.evaluations(1), await site.watch.read()
+    assert found.at.timestamp() == pytest.approx(began[0], abs=600)
+    assert watched.memory.evaluated_at == found.at <= watched.at
+    assert found.scheduled_at <= found.at
 
 
 async def test_an_evaluation_reaches_back_to_where_the_one_before_ended(site: Site) -> None:

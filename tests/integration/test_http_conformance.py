@@ -463,6 +463,13 @@ def test_a_caller_that_says_no_more_is_answered(gateway: Gateway, a_job: bytes, 
         assert connection.is_closed()
 
 
+def test_a_caller_that_says_all_at_once_and_no_more_is_answered(gateway: Gateway) -> None:
+    with gateway.connect() as connection:
+        connection.send(request()).socket.shutdown(socket.SHUT_WR)
+        assert connection.answer().status == 200
+        assert connection.is_closed()
+
+
 def test_a_caller_that_breaks_off_is_not_answered(gateway: Gateway) -> None:
     with gateway.connect() as connection:
         connection.send(request()[:-9]).socket.shutdown(socket.SHUT_WR)

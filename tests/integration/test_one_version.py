@@ -22,7 +22,7 @@ from tests.scorers import Fleet, ready_scorers
 from tests.waiting import eventually
 
 ROWS = 2_000
-SLOW = {"scorer_max_rows_per_second": 200, "models_in_memory": 1}  # every promotion throws the job's version out
+FORGETFUL = {"models_in_memory": 1}  # every promotion throws the job's version out
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_a_job_keeps_its_version_through_promotions(
 ) -> None:
     gateway = a_process(tmp_path, redis_server.url, place.store, gateway_chunk_rows=50)
     with gateway, Fleet(tmp_path, redis_server.url, place.store) as fleet:
-        victim, _ = fleet.start(**SLOW), fleet.start(**SLOW)
+        victim, _ = (fleet.start(scorer_max_rows_per_second=50, **FORGETFUL) for _ in range(2))
         async with httpx.AsyncClient(base_url=(await announced(place.redis)).address, timeout=120) as http:
             await scorers(place, 2)
             client = Client(http)
@@ -104,8 +104,14 @@ async def test_a_job_keeps_its_version_through_promotions(
             await client.serves("3")
             victim.kill()
             await client.begun(second)
+            # It has never served what the jobs were submitted with.
+            newcomer = fleet.start(scorer_max_rows_per_second=400, **FORGETFUL)
+
+            async def at_work() -> bool:
+                return newcomer.pid in {replica.pid for replica in await ready_scorers(place.redis)}
+
+            await eventually(at_work)
             assert await client.in_work(first), "the promotions have to land inside the job"
-            fleet.start()  # it has never served what the jobs were submitted with
             for job, version in ((first, "1"), (second, "2")):
                 ended = await client.job(job, wait=100)
                 assert (ended["state"], ended["model_version"]) == ("completed", version)

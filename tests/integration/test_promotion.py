@@ -131,6 +131,7 @@ async def test_a_broken_artifact_is_refused_before_any_replica_is_asked(place: P
         with pytest.raises(PromotionRefused, match="digest"):
             await place.promoter().promote("2", "better", quiet)
         assert version_of(one) == "1"
+    assert await place.actions() == [], "what was staged and refused is told as aborted"
 
 
 async def test_one_replica_that_refuses_stops_it_for_all(place: Place, tmp_path: Path) -> None:

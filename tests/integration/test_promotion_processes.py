@@ -85,7 +85,7 @@ async def asked(url: httpx.URL) -> tuple[asyncio.StreamReader, asyncio.StreamWri
 
 
 async def test_a_gateway_stays_ready_while_redis_hangs(place: Place, redis_server: RedisServer) -> None:
-    with a_gateway(place, redis_server.url, presence_seconds=60):
+    with a_gateway(place, redis_server.url, presence_seconds=20):
         address = (await announced(place.redis)).address
         async with httpx.AsyncClient(base_url=address, timeout=30) as client:
             await eventually(lambda: ready(client))

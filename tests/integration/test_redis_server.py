@@ -89,7 +89,8 @@ def test_what_was_answered_outlives_a_kill(redis_server: RedisServer) -> None:
 @pytest.mark.delivery
 def test_it_answers_nothing_while_it_is_paused(redis_server: RedisServer) -> None:
     with a_client(redis_server.url) as redis, a_client(redis_server.url, patience=0.5) as hasty:
-        redis.ping()
+        for client in (redis, hasty):
+            client.ping()
         redis_server.pause()
         with pytest.raises(RedisTimeoutError):
             hasty.set("key", "value")

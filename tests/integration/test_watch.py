@@ -53,12 +53,12 @@ async def lease(redis: Redis, keys: Keys) -> Lease:
 
 async def test_one_step_writes_all_of_it(redis: Redis, keys: Keys, watch: Watch, lease: Lease) -> None:
     before = await watch.read()
-    assert before == Watched(0, Memory(), (), None, False)
+    assert before == Watched(0, Memory(), (), None, False, NOW)
     answer = await watch.record(
         lease, before, MEMORY, [ALERT], evaluation=EVALUATION, messages=[MESSAGE], command=COMMAND
     )
     assert answer == "ok"
-    assert await watch.read() == Watched(1, MEMORY, (ALERT,), None, True)
+    assert await watch.read() == Watched(1, MEMORY, (ALERT,), None, True, NOW)
     assert await watch.evaluations(10) == [EVALUATION]
     message = await Messages(redis, keys).find(MESSAGE.id)
     assert message is not None

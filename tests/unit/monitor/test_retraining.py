@@ -83,13 +83,6 @@ def test_a_budget_that_was_lowered_is_free_again_when_enough_requests_are_a_day_
     assert remaining(POLICY, requests, NOW) == 0
 
 
-def test_requests_of_a_clock_that_was_a_day_ahead_are_in_nobodys_way() -> None:
-    ahead = made(-400 * DAY, -DAY)
-    assert verdict(an_alert(), requests=ahead) == "requested"
-    assert verdict(an_alert(), requests=made(timedelta(minutes=10)) + ahead) == "cooldown"
-    assert verdict(an_alert(), requests=made(-HOUR)) == "cooldown"  # two leaders' clocks differ by as much, perhaps
-
-
 def test_a_manifest_that_says_nothing_leaves_the_defaults() -> None:
     assert Policy.of({}) == Policy(True, 2, 21_600.0, 2)
     assert Policy.of({"per_day": 5, "schedule": "0 3 * * 0", "labelled_rows": True}) == Policy(per_day=5)
