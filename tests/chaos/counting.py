@@ -71,7 +71,7 @@ class Answered:
         async def reached() -> bool:
             return self.total >= rows
 
-        await eventually(reached, within=60)
+        await eventually(reached)
 
 
 class Caller:
@@ -158,7 +158,7 @@ class Site:
             ready = (r for r in ours if (r.state == "ready" if r.service == "monitor" else r.version))
             return next((r.address for r in ready), None)
 
-        return str(await eventually(found, within=60))
+        return str(await eventually(found))
 
     async def sent(self, url: str) -> dict[str, int]:
         """Wait until a gateway has nothing left to send, and return what it says of telemetry, by its own counters."""

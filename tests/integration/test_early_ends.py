@@ -18,7 +18,7 @@ async def reached(jobs: Jobs, spec: JobSpec, state: str) -> None:
     async def there() -> bool:
         return (await jobs.status(spec)).state == state
 
-    await eventually(there, within=60)
+    await eventually(there)
 
 
 async def test_a_scorer_leaves_the_chunk_of_a_cancelled_job(jobs: Jobs, fleet: Fleet) -> None:
@@ -35,7 +35,7 @@ async def test_a_scorer_leaves_the_chunk_of_a_cancelled_job(jobs: Jobs, fleet: F
 
 async def test_a_job_expires_at_its_deadline_with_what_is_done(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
     fleet.start(scorer_max_rows_per_second=500, scorer_janitor_seconds=600)  # it is the worker that looks
-    await eventually(lambda: ready_scorers(redis), within=60)
+    await eventually(lambda: ready_scorers(redis))
     x = jobs.rows(10_000)
     deadline = utc_now() + timedelta(seconds=2)
     spec = await jobs.submit(x, 100, deadline=deadline)
@@ -55,7 +55,7 @@ async def test_a_job_expires_at_its_deadline_with_what_is_done(redis: Redis, job
 
 async def test_a_job_expires_although_its_chunk_takes_for_ever(redis: Redis, jobs: Jobs, fleet: Fleet) -> None:
     fleet.start(scorer_max_rows_per_second=1)
-    await eventually(lambda: ready_scorers(redis), within=60)
+    await eventually(lambda: ready_scorers(redis))
     late = await jobs.submit(jobs.rows(1000), 1000, deadline=utc_now() + timedelta(seconds=5))
     await reached(jobs, late, "expired")
     assert (await jobs.status(late)).started_at is not None

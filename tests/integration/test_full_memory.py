@@ -70,10 +70,10 @@ async def test_an_accepted_job_is_completed_by_a_scorer_that_starts_then(
     await fill(full)
     with Fleet(tmp_path, redis_url, store) as fleet:
         fleet.start()
-        await eventually(lambda: ready_scorers(full), within=60)
+        await eventually(lambda: ready_scorers(full))
 
         async def completed() -> bool:
             return (await jobs.status(spec)).state == "completed"
 
-        await eventually(completed, within=60)
+        await eventually(completed)
     await jobs.assert_complete(spec, x)

@@ -149,7 +149,7 @@ async def test_a_process_that_is_killed_in_the_middle_loses_nothing(store: Store
     async def begun() -> bool:
         return len(set(await log.keys()) - before) >= written
 
-    await eventually(begun, within=60)
+    await eventually(begun)
     with suppress(ProcessLookupError):  # it may be done already
         process.send_signal(signal.SIGKILL)
     await process.wait()

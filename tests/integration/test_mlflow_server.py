@@ -89,7 +89,7 @@ async def test_a_trainer_waits_for_a_server_and_survives_one_that_goes_and_the_a
             told = lines(process.log, event="the registry's alias could not be set; trying again", operation_id="p")
             return any("did not answer" in line["error"] for line in told)
 
-        await eventually(alias_not_set, within=60)
+        await eventually(alias_not_set)
     await server.start()
     assert await server.champion("goods") == "2"
     with trainers.trainer(mlflow_uri=server.url):
@@ -117,7 +117,7 @@ async def it_goes_while_a_training_registers(server: MlflowServer, trainers: Tra
         return bool((await server.ask("runs/search", running)).get("runs"))
 
     failing = await trainers.ask(RetrainRequested(operation_id="registers", reason=""))
-    await eventually(registers, within=60)
+    await eventually(registers)
     server.kill()
     began = time.monotonic()
     failed = await failing()

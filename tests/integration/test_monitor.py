@@ -70,7 +70,7 @@ class Monitors:
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://monitor", timeout=20) as client,
         ):
-            await eventually(lambda: _ready(client), within=40)
+            await eventually(lambda: _ready(client))
             yield client
 
     def start(self, **settings: object) -> ServiceProcess:
@@ -87,7 +87,7 @@ class Monitors:
             replicas = await live_replicas(self.redis, self.keys, ["monitor"])
             return next((r.address for r in replicas if r.pid == process.pid and r.state == "ready"), None)
 
-        return str(await eventually(found, within=40))
+        return str(await eventually(found))
 
     async def send(self, *events: Event) -> None:
         for event in events:
@@ -184,7 +184,7 @@ async def test_figures_survive_a_monitor_that_is_killed_in_the_middle(monitors: 
 
     with monitors.start() as second:
         async with monitors.client(second) as client:
-            await eventually(monitors.settled, within=60)
+            await eventually(monitors.settled)
             stats = await get(client, "/stats")
     everything = stats["lifetime"]["all"]
     assert everything["by_mode"] == {"single": size * count, "batch": 0, "job": 50 * 100}
@@ -323,7 +323,7 @@ async def test_it_heals_after_the_server_lost_everything(monitors: Monitors) -> 
         await eventually(lambda: _equals(client, 10))
         monitors.server.flush()
         await monitors.send(monitors.event(10, 10, 2))
-        await eventually(lambda: _equals(client, 10), within=30)
+        await eventually(lambda: _equals(client, 10))
         stats = await get(client, "/stats")
         assert stats["dropped"][LOGGED] == 10  # answered, and in no figure any more
         await eventually(monitors.settled)
@@ -368,7 +368,7 @@ async def test_it_serves_what_it_can_while_redis_is_away_and_goes_on_when_it_is_
         monitors.server.start()
         await monitors.redis.connection_pool.disconnect()  # the test's own, cut with the server
         await monitors.send(an_event(x[10:20], [30.0] * 10, first=10, sequence=2, answered_before=10))
-        await eventually(lambda: _equals(client, 20), within=30)
+        await eventually(lambda: _equals(client, 20))
 
         async def healthy() -> bool:
             return bool((await get(client, "/health"))["status"] == "healthy")
@@ -389,7 +389,7 @@ async def test_it_starts_without_redis(monitors: Monitors) -> None:
         await monitors.redis.connection_pool.disconnect()
         await monitors.send(monitors.event(10, 0, 1))
         async with monitors.client(process) as client:
-            await eventually(lambda: _equals(client, 10), within=30)
+            await eventually(lambda: _equals(client, 10))
 
 
 @pytest.mark.delivery
@@ -397,7 +397,7 @@ async def test_two_monitors_side_by_side_count_everything_once(monitors: Monitor
     async with monitors.running(replica_id="one") as client, monitors.running(replica_id="other") as second:
         for number in range(60):
             await monitors.send(monitors.event(20, 20 * number, number + 1))
-        await eventually(monitors.settled, within=40)
+        await eventually(monitors.settled)
         assert await total(client) == await total(second) == 1200
         stats = await get(second, "/stats")
         assert (stats["received"], stats["dropped"][LOGGED]) == (1200, 0)
@@ -411,11 +411,11 @@ async def test_rows_of_a_version_without_artifact_wait_and_are_then_counted_with
     async with monitors.running(monitor_unknown_seconds=8) as client:
         await monitors.send(monitors.event(10, 0, 1, model_version="77"), monitors.event(5, 10, 2))
         await eventually(lambda: _equals(client, 5))  # the one behind it does not wait
-        await eventually(lambda: _equals(client, 15), within=40)
+        await eventually(lambda: _equals(client, 15))
         by_version = (await get(client, "/stats"))["lifetime"]["by_version"]
         assert by_version["77"]["total_predictions"] == 10
         assert by_version["77"]["avg_prediction"] is None
-        await eventually(monitors.settled, within=40)
+        await eventually(monitors.settled)
 
 
 async def test_drift_names_the_shifted_feature_and_no_other(monitors: Monitors) -> None:
@@ -504,7 +504,7 @@ async def _check_webhooks_wait(monitors: Monitors, client: httpx.AsyncClient) ->
     async def warned() -> bool:
         return "TASADOR_WEBHOOK_SECRETS" in str((await get(client, "/health"))["warnings"])
 
-    await eventually(warned, within=40)
+    await eventually(warned)
 
 
 async def _check_metrics(client: httpx.AsyncClient) -> None:

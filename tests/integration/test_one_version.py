@@ -39,7 +39,7 @@ async def scorers(place: Place, count: int) -> None:
     async def enough() -> bool:
         return len(await ready_scorers(place.redis)) == count
 
-    await eventually(enough, within=30)
+    await eventually(enough)
 
 
 async def predictions(store: Store, version: str) -> list[float]:

@@ -131,7 +131,7 @@ async def test_a_container_ends_although_its_process_is_killed() -> None:
     container = docker("ps", "--quiet", "--filter", f"publish={port}")
     assert container
     await process.wait()
-    await eventually(lambda: asyncio.to_thread(lambda: not exist("ps", "id", container)), within=60)
+    await eventually(lambda: asyncio.to_thread(lambda: not exist("ps", "id", container)))
 
 
 def exist(listing: str, by: str, value: str) -> bool:

@@ -100,7 +100,7 @@ async def test_a_job_outlives_a_store_that_is_away_for_a_while(
             async def handed_back() -> bool:
                 return "handing an entry back" in scorer.log.read_text()
 
-            await eventually(handed_back, within=60)
+            await eventually(handed_back)
             refused = await client.post("/jobs", content=rows.to_csv(), headers={"Content-Type": "text/csv"})
             server.start()
             found = await results(client, job)

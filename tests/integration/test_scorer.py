@@ -25,10 +25,10 @@ async def ready(redis: Redis, count: int = 1) -> None:
     async def enough() -> bool:
         return len(await ready_scorers(redis)) >= count
 
-    await eventually(enough, within=30)
+    await eventually(enough)
 
 
-async def reached(jobs: Jobs, spec: JobSpec, state: str, within: float = 40) -> None:
+async def reached(jobs: Jobs, spec: JobSpec, state: str, within: float = 60) -> None:
     async def there() -> bool:
         status = await jobs.status(spec)
         assert status.state == state, f"{status.state}: {status.done} of {status.rows} rows, {status.error}"
@@ -118,7 +118,7 @@ async def test_a_scorer_busy_with_what_it_took_over_keeps_nothing_from_others(
     endless = await jobs.submit(jobs.rows(1_000), 1_000)
     await redis.xreadgroup(SCORERS_GROUP, "silent", {chunks: ">"})
     busy = fleet.start(scorer_max_rows_per_second=1)
-    await eventually(lambda: asyncio.sleep(0, busy.lines("taking over from a silent scorer")), within=60)
+    await eventually(lambda: asyncio.sleep(0, busy.lines("taking over from a silent scorer")))
     x = jobs.rows(100)
     small = await jobs.submit(x, 100)
 
@@ -396,7 +396,7 @@ async def test_a_scorer_waits_for_redis_and_shows_how_it_is(
     async def waits() -> bool:
         return "Started server process" in scorer.log.read_text()
 
-    await eventually(waits, within=30)
+    await eventually(waits)
     redis_server.start()
     await ready(redis)
     (replica,) = await ready_scorers(redis)

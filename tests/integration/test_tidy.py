@@ -211,7 +211,7 @@ async def test_a_scorer_removes_what_it_completed_when_its_time_has_come(
         async def removed() -> bool:
             return not await store.directories("jobs") and not await queue.ids(10)
 
-        await eventually(removed, within=60)
+        await eventually(removed)
     async with gateway(redis_url, store, tmp_path, job_retention_days=1 / 86_400) as gate:
         for rest in ("", "/results"):
             assert problem(await gate.client.get(f"/jobs/{spec.id}{rest}")) == "410 job-gone"

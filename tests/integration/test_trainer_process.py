@@ -212,11 +212,11 @@ async def test_a_second_trainer_stands_by_and_follows(trainers: Trainers) -> Non
 
     patient = {"trainer_lease_seconds": 10, "presence_seconds": 10}
     with trainers.trainer(**patient) as first:
-        await eventually(first_leads, within=60)
+        await eventually(first_leads)
         with trainers.trainer(**patient) as second:
-            await eventually(second_stands_by, within=60)
+            await eventually(second_stands_by)
             first.kill()
-            await eventually(second_leads, within=60)
+            await eventually(second_leads)
 
 
 async def test_a_model_that_was_renamed_is_not_trained_under_another_name(trainers: Trainers) -> None:
