@@ -35,7 +35,7 @@ from shared.profile import summarise
 from shared.store import Store
 from tests.ports import free_port
 from tests.processes import ServiceProcess
-from tests.waiting import NO_TLS, pause
+from tests.waiting import NO_TLS, nothing_waits, pause
 
 ROWS, FEW_ROWS = 100_000_000, 2_000_000
 LOOKS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
@@ -164,9 +164,8 @@ class _Site:
         if answer.status_code != httpx.codes.OK:
             return False
         found = answer.json()
-        lags = [lag["entries"] for groups in found["flow"]["lag"].values() for lag in groups.values()]
         counted: int = found["lifetime"]["all"]["total_predictions"]
-        return bool(lags) and not any(lags) and counted == self.sent
+        return nothing_waits(found) and counted == self.sent
 
 
 def _until(state: Callable[[], bool]) -> None:

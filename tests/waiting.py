@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -22,6 +22,15 @@ def pause(since: float) -> float:
     Looking costs processor time, of who looks and of who is looked at, and what is waited for may need it.
     """
     return min(max(SHORTEST, (time.monotonic() - since) / 20), LONGEST)
+
+
+def nothing_waits(stats: dict[str, Any]) -> bool:
+    """Whether every group of the monitors has done with all entries, by what `/stats` says.
+
+    The figures of the same answer may be older: of one that was read while the last event was applied, parts are.
+    """
+    lags = [lag["entries"] for groups in stats["flow"]["lag"].values() for lag in groups.values()]
+    return bool(lags) and not any(lags)
 
 
 async def eventually(state: Callable[[], Awaitable[T]], *, within: float = 60.0) -> T:

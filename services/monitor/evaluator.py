@@ -75,20 +75,19 @@ class Evaluator:
             NoModel: there is nothing to evaluate yet.
         """
         before = await self._watch.read()
-        now = before.at
-        scheduled = period(now.timestamp(), self._policy.every)
+        scheduled = period(before.at.timestamp(), self._policy.every)
         if is_due(scheduled, before.memory.scheduled_at, self._policy.every):
-            found = await self._evaluated(before, scheduled, now)
+            found = await self._evaluated(before, scheduled)
         elif before.serving and any(is_void(a, Served(self._monitor.model, before.serving)) for a in before.alerts):
             champion = await self._monitor.champion()  # what Redis says is a copy
-            found = _Findings(before.memory, judge(before.alerts, (), _served(champion), now, _new_id))
+            found = _Findings(before.memory, judge(before.alerts, (), _served(champion), before.at, _new_id))
         else:
             return
         if found.evaluation or found.outcome.told:
             await self._record(lease, before, found)
 
-    async def _evaluated(self, before: Watched, scheduled: float, now: datetime) -> _Findings:
-        champion = await self._monitor.champion()
+    async def _evaluated(self, before: Watched, scheduled: float) -> _Findings:
+        champion, now = await self._monitor.champion(), before.at
         since = scheduled - self._policy.every  # what the evaluation before has seen, or should have
         report = await self._monitor.drift(reaching=now.timestamp() - since)
         stats = await self._monitor.stats()

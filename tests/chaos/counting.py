@@ -24,7 +24,7 @@ from shared.store import Store
 from tests.integration.raw_http import Address, Connection
 from tests.pipelines import a_table
 from tests.processes import ServiceProcess
-from tests.waiting import NO_TLS, eventually
+from tests.waiting import NO_TLS, eventually, nothing_waits
 
 LOGGED = PredictionsLogged.stream
 BATCH = 500
@@ -164,24 +164,22 @@ class Site:
         """Wait until a gateway has nothing left to send, and return what it says of telemetry, by its own counters."""
         said: dict[str, int] = {}
 
-        async def nothing_waits() -> bool:
+        async def all_is_sent() -> bool:
             found = await samples(url, "tasador_gateway_telemetry_")
             said.update({name.removesuffix("_rows_total"): int(value) for (name, *_), value in found.items()})
             return said["waiting_rows"] == 0
 
-        await eventually(nothing_waits)
+        await eventually(all_is_sent)
         return said
 
-    async def settled(self, monitor: str, within: float = 60.0) -> dict[str, Any]:
+    async def settled(self, monitor: str) -> dict[str, Any]:
         """Wait until the monitor has counted and logged all there is, and return its figures."""
 
-        async def nothing_waits() -> bool:
-            figures = await get(monitor, "/stats")
-            lags = [lag["entries"] for groups in figures["flow"]["lag"].values() for lag in groups.values()]
-            return bool(lags) and not any(lags)
+        async def is_settled() -> bool:
+            return nothing_waits(await get(monitor, "/stats"))
 
-        await eventually(nothing_waits, within=within)
-        return await get(monitor, "/stats")  # of one that was read while the last event was applied, parts are older
+        await eventually(is_settled)
+        return await get(monitor, "/stats")
 
 
 async def get(url: str, path: str) -> dict[str, Any]:

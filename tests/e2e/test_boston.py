@@ -18,6 +18,7 @@ from services.trainer.tracking import tracking
 from shared.settings import ROOT
 from tasador.client import Client
 from tests.e2e.stack import STOP, LocalStack
+from tests.waiting import nothing_waits
 
 # About 6 s for 20,000 rows and two scorers: a fault sent half-way lands half-way.
 CHUNK_ROWS = 200
@@ -106,14 +107,13 @@ def settled(stack: LocalStack) -> dict[str, int]:
     """Return what the monitor has counted by mode, when nothing is on its way to it."""
     found: dict[str, int] = {}
 
-    def nothing_waits() -> bool:
+    def is_settled() -> bool:
         answered = stack.get("gateway", "/health")["total_predictions"]
-        lags = stack.get("monitor", "/stats")["flow"]["lag"].values()
+        settled = nothing_waits(stack.get("monitor", "/stats"))
         found.update(stack.get("monitor", "/stats")["lifetime"]["all"]["by_mode"])
-        waiting = any(lag["entries"] for groups in lags for lag in groups.values())
-        return not waiting and found["single"] + found["batch"] == answered
+        return settled and found["single"] + found["batch"] == answered
 
-    stack.wait(nothing_waits)
+    stack.wait(is_settled)
     return found
 
 

@@ -23,7 +23,7 @@ from shared.settings import ROOT
 from shared.signature import Feature, Signature
 from shared.store import Store
 from tests.artifacts import an_artifact
-from tests.kernels import Matrix, compiled, needs_compiler
+from tests.kernels import COMPILED, Matrix, compiled, needs_compiler
 from tests.pipelines import a_pipeline, a_table
 
 TABLE = a_table(100)
@@ -123,9 +123,7 @@ async def test_a_graph_of_other_rows_is_no_artifact(store: Store, engine: str) -
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """The code without a compiled kernel."""
-    shutil.copytree(
-        ROOT / "shared", tmp_path / "shared", ignore=shutil.ignore_patterns("*.so", ".build-*", "__pycache__")
-    )
+    shutil.copytree(ROOT / "shared", tmp_path / "shared", ignore=COMPILED)
     return tmp_path
 
 

@@ -12,9 +12,7 @@ from shared.kernel import build, library
 from shared.kernel.build import BuildFailed
 from shared.kernel.library import KernelMissing, open_library
 from shared.settings import ROOT
-from tests.kernels import needs_compiler
-
-UNWANTED = shutil.ignore_patterns("*.so", ".build-*", "__pycache__")  # what others compile meanwhile comes and goes
+from tests.kernels import COMPILED, needs_compiler
 
 
 @pytest.fixture
@@ -22,7 +20,7 @@ def checkout(tmp_path: Path) -> Path:
     """The package alone, with nothing compiled."""
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/__init__.py").touch()
-    shutil.copytree(ROOT / "shared/kernel", tmp_path / "shared/kernel", ignore=UNWANTED)
+    shutil.copytree(ROOT / "shared/kernel", tmp_path / "shared/kernel", ignore=COMPILED)
     return tmp_path
 
 
